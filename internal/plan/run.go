@@ -1,0 +1,379 @@
+package plan
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/commit"
+	"dynaferry/internal/fault"
+)
+
+// Job is what a verb does within the contract. A Job is made from a Plan alone (its Source and Settings), so that any
+// process that has the plan can run its tasks and its commit. Methods may run concurrently and repeatedly.
+type Job interface {
+	// Task does one task and returns the body of its result. It may die or be doubled at any point: what it writes
+	// to files goes below a.Staged, what it writes to a table follows a.Look. Errors: Retryable kinds are tried again,
+	// all others are poison.
+	Task(ctx context.Context, a *Attempt) (json.RawMessage, error)
+
+	// Check tells whether the data that a winning result names is still there and whole. An error of kind Corrupt or
+	// NotFound opens the next generation; others stop the commit.
+	Check(ctx context.Context, r Result) error
+
+	// Commit makes the plan's effect visible, idempotently: it may have died before at any point, and another process may
+	// run it at the same time. It either finishes with a report, or asks for a second round.
+	Commit(ctx context.Context, c *Committing) (Outcome, error)
+
+	// Sweep removes the plan's own staged objects after its commit object is durable. Errors are reported, never fatal.
+	Sweep(ctx context.Context, st State, p *Plan) error
+}
+
+// Outcome is what a commit came to: a Report, or a second round when Next is not nil.
+type Outcome struct {
+	Report json.RawMessage
+	Next   *Spec // Parent is set by the contract
+}
+
+// Attempt is one try at one task.
+type Attempt struct {
+	Plan       *Plan
+	State      State
+	Task       Task
+	Generation int
+	ID         string  // random, names what this attempt stages
+	Workers    int     // how many attempts share this process's budgets
+	Meter      Meter   // progress, never nil
+	look       looking // see Look
+}
+
+// Staged names an object of this attempt: plans/<id>/staged/<task>.<attempt>.<name>. Readers of the destination match
+// files by suffix, so name has none of theirs.
+func (a *Attempt) Staged(name string) string {
+	return a.State.Name("plans", a.Plan.ID, "staged", fmt.Sprintf("%05d.%s.%s", a.Task.Index, a.ID, name))
+}
+
+// Meter receives progress. Methods may be called concurrently.
+type Meter interface {
+	Add(items, bytes int64)
+	// Note adds to a named counter (throttles, units, dead letters, …).
+	Note(name string, n float64)
+}
+
+// ErrDecided is returned by Look when the task or the plan was decided by somebody else: stop without writing more.
+var ErrDecided = errors.New("decided by another attempt")
+
+// LookEvery is how long an attempt that writes to a table may go on without looking whether it is still wanted, by a clock
+// that counts suspended time too.
+const LookEvery = 10 * time.Second
+
+type looking struct {
+	mu   sync.Mutex
+	last time.Duration
+}
+
+// Look returns ErrDecided when results/i.g or the commit exist. It asks the store at most every LookEvery; a task that
+// writes to a table calls it before every request, and gives each request at most LookEvery to finish.
+func (a *Attempt) Look(ctx context.Context) error {
+	a.look.mu.Lock()
+	defer a.look.mu.Unlock()
+	now := bootTime()
+	if a.look.last != 0 && now-a.look.last <= LookEvery {
+		return nil
+	}
+	for _, name := range []string{resultName(a.State, a.Plan, a.Task.Index, a.Generation), a.State.Name("plans", a.Plan.ID, "commit")} {
+		_, err := a.State.Bucket.Head(ctx, name)
+		if err == nil {
+			return ErrDecided
+		}
+		if !errors.Is(err, blob.ErrNotFound) {
+			return fmt.Errorf("look whether the task is still wanted: %w", err)
+		}
+	}
+	// The time before the answers counts: a process frozen in between must look again.
+	a.look.last = now
+	return nil
+}
+
+// bootTime is CLOCK_BOOTTIME: it goes on while the process is stopped and the machine sleeps.
+func bootTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return time.Duration(time.Now().UnixNano())
+	}
+	return time.Duration(ts.Nano())
+}
+
+// RunTask makes one attempt at task index unless it is done, and decides its result. It returns the result that stands.
+func RunTask(ctx context.Context, st State, p *Plan, job Job, task Task, o RunOptions) (Result, error) {
+	results, err := ListResults(ctx, st, p)
+	if err != nil {
+		return Result{}, err
+	}
+	if task.Index < 0 || task.Index >= p.Tasks {
+		return Result{}, fault.New(fault.User, "plan %s has tasks 0 to %d, not %d", p.ID, p.Tasks-1, task.Index)
+	}
+	return runTask(ctx, st, p, job, task, results.Generation(task.Index), results.Done(task.Index), o)
+}
+
+func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, done bool, o RunOptions) (Result, error) {
+	if done {
+		return readResult(ctx, st, p, task.Index, generation)
+	}
+	a := &Attempt{Plan: p, State: st, Task: task, Generation: generation, ID: newAttempt(), Workers: max(1, o.Workers), Meter: o.Meter}
+	if a.Meter == nil {
+		a.Meter = silent{}
+	}
+	body, err := job.Task(ctx, a)
+	if errors.Is(err, ErrDecided) {
+		return readResult(ctx, st, p, task.Index, generation)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("task %d of plan %s: %w", task.Index, p.ID, err)
+	}
+	data, err := json.Marshal(Result{task.Index, generation, a.ID, body})
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := commit.Put(ctx, st.Bucket, resultName(st, p, task.Index, generation), data, commit.Options{})
+	if err != nil {
+		return Result{}, err
+	}
+	var stands Result
+	if err := json.Unmarshal(res.Body, &stands); err != nil {
+		return Result{}, fault.New(fault.Corrupt, "result of task %d: %w", task.Index, err)
+	}
+	return stands, nil
+}
+
+// RunOptions tune the local pool.
+type RunOptions struct {
+	Workers int   // tasks at a time; 0 means 1
+	Meter   Meter // nil is silent
+	Tries   int   // attempts at a task that fails with a retryable error; 0 means 3
+	// Writer is the program's version, written into second rounds.
+	Writer string
+	// Round is called when a round begins, with the tasks that are left of all.
+	Round func(p *Plan, left int)
+}
+
+// Run is the local pool: it runs what is left of the plan's tasks, commits, and follows second rounds to the end.
+func Run(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End, error) {
+	for {
+		end, ended, err := Ending(ctx, st, p)
+		if err != nil {
+			return End{}, err
+		}
+		if !ended {
+			if err := runTasks(ctx, st, p, job, o); err != nil {
+				return End{}, err
+			}
+			if end, err = Commit(ctx, st, p, job, o); errors.Is(err, ErrReopened) {
+				continue
+			} else if err != nil {
+				return End{}, err
+			}
+		}
+		if end.State != Superseded {
+			return end, nil
+		}
+		if p, err = Load(ctx, st, end.Next); err != nil {
+			return End{}, err
+		}
+	}
+}
+
+func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) error {
+	tasks, err := Tasks(ctx, st, p)
+	if err != nil {
+		return err
+	}
+	results, err := ListResults(ctx, st, p)
+	if err != nil {
+		return err
+	}
+	pending := results.Pending()
+	if o.Round != nil {
+		o.Round(p, len(pending))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, o.Workers))
+	for _, i := range pending {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return retryTask(ctx, st, p, job, tasks[i], results.Generation(i), o) })
+	}
+	return group.Wait()
+}
+
+func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) error {
+	tries := o.Tries
+	if tries == 0 {
+		tries = 3
+	}
+	for try := 1; ; try++ {
+		_, err := runTask(ctx, st, p, job, task, generation, false, o)
+		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown || try == tries {
+			return err
+		}
+	}
+}
+
+// ErrReopened is returned by Commit when a winner's data failed its check: run the open tasks, then commit again.
+var ErrReopened = fault.New(fault.Unavailable, "a task's data failed its check and has to be made again")
+
+// Committing is what a Job's Commit is given.
+type Committing struct {
+	Plan    *Plan
+	State   State
+	Results *Results // every task is done and checked
+	Meter   Meter
+}
+
+// Commit ends a round once all its results stand. It may be called by anybody, any number of times. A plan that was
+// superseded returns its End with Next; the caller goes on there (exit 76 in the face of an engine).
+func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End, error) {
+	end, ended, err := Ending(ctx, st, p)
+	if err != nil || ended {
+		return end, err
+	}
+	results, err := ListResults(ctx, st, p)
+	if err != nil {
+		return End{}, err
+	}
+	if pending := results.Pending(); len(pending) > 0 {
+		return End{}, fault.Hint(fault.New(fault.Unavailable, "plan %s: %d of %d tasks have no result, the first is %d", p.ID, len(pending), p.Tasks, pending[0]),
+			"run those tasks, then commit again")
+	}
+	if err := settle(ctx, st, p, results, job); err != nil {
+		return End{}, err
+	}
+	meter := o.Meter
+	if meter == nil {
+		meter = silent{}
+	}
+	outcome, err := job.Commit(ctx, &Committing{p, st, results, meter})
+	if err != nil {
+		// Another process may have committed and swept while this one was at it.
+		if end, ended, endErr := Ending(ctx, st, p); endErr == nil && ended {
+			return end, nil
+		}
+		return End{}, fmt.Errorf("commit plan %s: %w", p.ID, err)
+	}
+	end = End{State: Committed, Report: outcome.Report}
+	if outcome.Next != nil {
+		if end, err = secondRound(ctx, st, p, outcome, o); err != nil {
+			return End{}, err
+		}
+	}
+	if end, err = finish(ctx, st, p, end); err != nil {
+		return End{}, err
+	}
+	if end.State == Committed {
+		// The effect is durable; what is left over here is a matter of tidiness and vacuum's, not of this run.
+		if err := sweepChain(ctx, st, p, job); err != nil {
+			meter.Note("sweep errors", 1)
+		}
+	}
+	return end, nil
+}
+
+func secondRound(ctx context.Context, st State, p *Plan, outcome Outcome, o RunOptions) (End, error) {
+	spec := *outcome.Next
+	spec.Parent = p
+	if spec.Writer == "" {
+		spec.Writer = o.Writer
+	}
+	child, err := create(ctx, st, spec, id(spec.key(), 0), 0)
+	if err != nil {
+		return End{}, fmt.Errorf("plan a second round: %w", err)
+	}
+	return End{State: Superseded, Next: child.ID, Report: outcome.Report}, nil
+}
+
+// settle fixes the winners: once sealed stands no generation opened later counts, so every process that commits this plan
+// works from the same results.
+func settle(ctx context.Context, st State, p *Plan, results *Results, job Job) error {
+	name := st.Name("plans", p.ID, "sealed")
+	body, err := commit.Read(ctx, st.Bucket, name)
+	if errors.Is(err, blob.ErrNotFound) {
+		if err := check(ctx, p, results, job); err != nil {
+			return err
+		}
+		mine, err := json.Marshal(map[string][]int{"generations": results.current})
+		if err != nil {
+			return err
+		}
+		res, err := commit.Put(ctx, st.Bucket, name, mine, commit.Options{})
+		if err != nil {
+			return err
+		}
+		body = res.Body
+	} else if err != nil {
+		return err
+	}
+	var seal struct{ Generations []int }
+	if err := json.Unmarshal(body, &seal); err != nil || len(seal.Generations) != p.Tasks {
+		return fault.New(fault.Corrupt, "%s does not name the results of %d tasks", name, p.Tasks)
+	}
+	results.current = seal.Generations
+	return nil
+}
+
+func check(ctx context.Context, p *Plan, results *Results, job Job) error {
+	reopened := false
+	for i := range p.Tasks {
+		r, err := results.Result(ctx, i)
+		if err == nil {
+			err = job.Check(ctx, r)
+		}
+		if err == nil {
+			continue
+		}
+		if k := fault.KindOf(err); k != fault.Corrupt && k != fault.NotFound {
+			return err
+		}
+		if err := results.reopen(ctx, i, err); err != nil {
+			return err
+		}
+		reopened = true
+	}
+	if reopened {
+		return ErrReopened
+	}
+	return nil
+}
+
+func sweepChain(ctx context.Context, st State, p *Plan, job Job) error {
+	for {
+		if err := job.Sweep(ctx, st, p); err != nil || p.Parent == "" {
+			return err
+		}
+		parent, err := Load(ctx, st, p.Parent)
+		if err != nil {
+			return err
+		}
+		p = parent
+	}
+}
+
+func newAttempt() string {
+	var id [6]byte
+	_, _ = rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}
+
+type silent struct{}
+
+func (silent) Add(int64, int64)     {}
+func (silent) Note(string, float64) {}
