@@ -15,6 +15,7 @@ import (
 
 	"dynaferry/internal/codec"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
 )
 
 var _ codec.Chunks = (*Reader)(nil)
@@ -75,7 +76,7 @@ func unpack(t testing.TB, packed []byte, c Codec, l Limits) ([]byte, error) {
 			}
 			break
 		}
-		if cap(chunk)-len(chunk) < lentSlack {
+		if cap(chunk)-len(chunk) < item.Slack {
 			t.Fatal("no slack")
 		}
 		byNext = append(byNext, chunk[keep:]...)

@@ -12,7 +12,7 @@
 //   - What the reader below reports is passed on with its own kind, never taken for damage of the data.
 //   - The same bytes written in the same calls with the same codec and level give the same compressed bytes.
 //
-// Sources and sinks use it. It imports codec/inflate and fault.
+// Sources and sinks use it. It imports codec, codec/inflate and fault.
 //
 //	r := compress.NewReader(body, "", compress.Limits{}) // "" looks at the first bytes
 //	defer r.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"dynaferry/internal/codec"
 	"dynaferry/internal/codec/inflate"
 	"dynaferry/internal/fault"
 )
@@ -38,13 +39,16 @@ type Reader struct {
 	gzip *inflate.Reader
 	zstd *zstdReader
 	out  int64 // bytes handed out
-	lent lender
+	lent codec.Chunks // over plain, for the codecs without a buffer of their own
+	kept []byte       // what the last Next kept beside an error
 }
 
 // NewReader returns a reader of r's plain bytes. The codec "" is detected from the first bytes when reading begins. Errors of
 // the stream's beginning appear there too.
 func NewReader(r io.Reader, c Codec, l Limits) *Reader {
-	return &Reader{src: source{r: r}, codec: c, limits: l.withDefaults()}
+	z := &Reader{src: source{r: r}, codec: c, limits: l.withDefaults()}
+	z.lent = codec.NewChunks(readFunc(z.plain))
+	return z
 }
 
 // Codec returns the codec in use: after the first byte read never "".
@@ -85,21 +89,21 @@ func (r *Reader) Next(keep int) (chunk []byte, err error) {
 	if r.gzip != nil {
 		chunk, err = r.gzip.Next(keep)
 	} else {
-		chunk, err = r.lent.next(r.plain, keep)
+		chunk, err = r.lent.Next(keep)
 	}
 	if err = r.handOut(len(chunk)-keep, err); err != nil {
 		chunk = chunk[:keep]
-		r.lent.kept = chunk
+		r.kept = chunk
 	}
 	return chunk, err
 }
 
 // lastKept serves the calls after an error, which is sticky.
 func (r *Reader) lastKept(keep int) []byte {
-	if keep > len(r.lent.kept) {
+	if keep > len(r.kept) {
 		return nil
 	}
-	return r.lent.kept[len(r.lent.kept)-keep:]
+	return r.kept[len(r.kept)-keep:]
 }
 
 // handOut counts n bytes and makes errors final.
@@ -187,6 +191,12 @@ func (r *Reader) beginZstd() error {
 	}
 	return nil
 }
+
+// readFunc is a function that is an io.Reader.
+type readFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // plain reads the stream of None and Zstd.
 func (r *Reader) plain(p []byte) (int, error) {
