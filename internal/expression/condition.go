@@ -26,34 +26,30 @@ func (n *node) paths(to []Path) []Path {
 
 // Holds evaluates the condition against a decoded item; nil is the item that does not exist.
 func (c *Condition) Holds(attributes map[string]item.Value) bool {
-	return c.root.holds(decoded(attributes))
+	return c.root.holds(subject{attributes: attributes})
 }
 
-// Match evaluates the condition against an item's tape. Only the attributes that it names are looked at, scalars without
-// being copied.
-func (c *Condition) Match(it item.Item) bool { return c.root.holds((*taped)(&it)) }
+// Match evaluates the condition against an item's tape. Only the attributes that it names are looked at, scalars
+// without being copied.
+func (c *Condition) Match(it item.Item) bool { return c.root.holds(subject{it: &it}) }
 
-// subject is an item in either form.
-type subject interface{ at(p Path) operand }
-
-type decoded map[string]item.Value
-
-func (d decoded) at(p Path) operand {
-	v, ok := p.find(d)
-	if !ok {
-		return operand{}
-	}
-	return ofValue(v)
+// subject is an item in either form. It is a struct and no interface so that the tape's stays on the stack.
+type subject struct {
+	attributes map[string]item.Value
+	it         *item.Item
 }
 
-type taped item.Item
-
-func (t *taped) at(p Path) operand {
-	i, ok := p.seek(item.Item(*t))
-	if !ok {
+func (s subject) at(p Path) operand {
+	if s.it == nil {
+		if v, ok := p.find(s.attributes); ok {
+			return ofValue(v)
+		}
 		return operand{}
 	}
-	return ofTape(item.Item(*t), i)
+	if i, ok := p.seek(*s.it); ok {
+		return ofTape(s.it, i)
+	}
+	return operand{}
 }
 
 // holds gives a node's truth. A comparison with an absent attribute, or of values without a common order, is false,

@@ -14,8 +14,9 @@
 //
 // The local world's tables and the filters of export and convert use it. It imports item and fault.
 //
-//	scope := expression.NewScope(map[string]string{"#s": "status"}, map[string]item.Value{":v": {Type: item.S, Str: "open"}})
-//	filter, err := scope.Condition(expression.Filter, "#s = :v and size(lines) > :v")
+//	values := map[string]item.Value{":open": {Type: item.S, Str: "open"}}
+//	scope := expression.NewScope(map[string]string{"#s": "status"}, values)
+//	filter, err := scope.Condition(expression.Filter, "#s = :open and attribute_exists(lines)")
 //	if err == nil {
 //		err = scope.Done() // every name and value must have been used
 //	}

@@ -8,15 +8,15 @@ import (
 	"dynaferry/internal/item"
 )
 
-// operand is what an expression computes with: nothing (the zero operand, an absent attribute), a scalar as a view, or a
-// container that is decoded only when somebody looks inside.
+// operand is what an expression computes with: nothing (the zero operand, an absent attribute), a scalar as a view, or
+// a container that is decoded only when somebody looks inside.
 type operand struct {
 	kind    item.Type
 	text    []byte // content of S, decimal text of N, bytes of B; read-only
 	truth   bool
 	decimal *item.Decimal // of an N, when it was read before
-	tree    item.Value    // of a container, when decoded
-	it      item.Item     // else the tape
+	tree    *item.Value   // of a container, when decoded
+	it      *item.Item    // else the tape
 	at      int
 }
 
@@ -38,13 +38,13 @@ func ofValue(v item.Value) operand {
 	case item.BOOL:
 		o.truth = v.Bool
 	default:
-		o.tree = v
+		o.tree = &v
 	}
 	return o
 }
 
 // ofTape views the value at index i of a tape. Only binaries, and strings with escapes, cost memory.
-func ofTape(it item.Item, i int) operand {
+func ofTape(it *item.Item, i int) operand {
 	o := operand{kind: it.Tape[i].Type, it: it, at: i}
 	switch o.kind {
 	case item.S, item.N:
@@ -75,9 +75,9 @@ func (o operand) value() item.Value {
 	switch {
 	case o.kind == item.N && o.text == nil && o.decimal != nil:
 		return item.Value{Type: item.N, Str: string(o.decimal.Append(nil))}
-	case o.tree.Type != 0:
-		return o.tree
-	case o.it.Tape != nil:
+	case o.tree != nil:
+		return *o.tree
+	case o.it != nil:
 		return o.it.Value(o.at)
 	}
 	return item.Value{Type: o.kind, Str: string(o.text), Bin: o.text, Bool: o.truth}
@@ -134,7 +134,7 @@ func (o operand) size() operand {
 	case item.B:
 		return ofInt(len(o.text))
 	case item.L, item.M, item.SS, item.NS, item.BS:
-		if o.tree.Type == 0 {
+		if o.tree == nil {
 			return ofInt(o.it.Count(o.at))
 		}
 		return ofInt(len(o.tree.List) + len(o.tree.Map))
@@ -171,7 +171,7 @@ func (o operand) contains(q operand) bool {
 // members views the elements of a list or set.
 func (o operand) members() []operand {
 	var members []operand
-	if o.tree.Type != 0 {
+	if o.tree != nil {
 		for _, v := range o.tree.List {
 			if o.kind.IsSet() {
 				v.Type = o.kind.Member()

@@ -2,7 +2,7 @@ package expression
 
 import "strconv"
 
-// expressionBytesMax and operatorsMax are quotas of the service (Developer Guide, "Service, account, and table quotas").
+// Quotas of the service (Developer Guide, "Service, account, and table quotas").
 const (
 	expressionBytesMax = 4096
 	operatorsMax       = 300

@@ -121,7 +121,7 @@ func errType() error { return refuse("An operand in the update expression has an
 // beyond its end are appended in the order of their indexes; removed elements close ranks afterwards. After an error the
 // item is as it was.
 func (u *Update) Apply(attributes map[string]item.Value) (map[string]item.Value, error) {
-	after, _, err := u.apply(item.Value{Type: item.M, Map: attributes}, true, u.root, decoded(attributes))
+	after, _, err := u.apply(item.Value{Type: item.M, Map: attributes}, true, u.root, attributes)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (u *Update) Apply(attributes map[string]item.Value) (map[string]item.Value,
 }
 
 // apply works on the value at a branch. The second result tells whether a value stands there afterwards.
-func (u *Update) apply(v item.Value, there bool, b *branch, before decoded) (item.Value, bool, error) {
+func (u *Update) apply(v item.Value, there bool, b *branch, before map[string]item.Value) (item.Value, bool, error) {
 	switch {
 	case b.leaf > 0:
 		return u.act(v, there, b.leaf-1, before)
@@ -141,7 +141,7 @@ func (u *Update) apply(v item.Value, there bool, b *branch, before decoded) (ite
 	return u.applyElements(v, b, before)
 }
 
-func (u *Update) applyMembers(v item.Value, b *branch, before decoded) (item.Value, bool, error) {
+func (u *Update) applyMembers(v item.Value, b *branch, before map[string]item.Value) (item.Value, bool, error) {
 	if v.Type != item.M {
 		return v, true, errPath()
 	}
@@ -164,7 +164,7 @@ func (u *Update) applyMembers(v item.Value, b *branch, before decoded) (item.Val
 	return item.Value{Type: item.M, Map: members}, true, nil
 }
 
-func (u *Update) applyElements(v item.Value, b *branch, before decoded) (item.Value, bool, error) {
+func (u *Update) applyElements(v item.Value, b *branch, before map[string]item.Value) (item.Value, bool, error) {
 	if v.Type != item.L {
 		return v, true, errPath()
 	}
@@ -196,7 +196,7 @@ func (u *Update) applyElements(v item.Value, b *branch, before decoded) (item.Va
 }
 
 // act does one action to the value at its target.
-func (u *Update) act(old item.Value, there bool, i int, before decoded) (item.Value, bool, error) {
+func (u *Update) act(old item.Value, there bool, i int, before map[string]item.Value) (item.Value, bool, error) {
 	a := u.actions[i]
 	switch a.verb {
 	case "set":
@@ -254,7 +254,7 @@ func union(old, v item.Value) []item.Value {
 }
 
 // compute evaluates the right side of SET against the item before the update.
-func (n *node) compute(s decoded) (item.Value, error) {
+func (n *node) compute(s map[string]item.Value) (item.Value, error) {
 	switch {
 	case n.call && n.op == fnIfNotExists:
 		other, err := n.operands[1].compute(s) // also when it is not needed: the service wants it to exist
