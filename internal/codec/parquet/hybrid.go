@@ -1,0 +1,234 @@
+package parquet
+
+import "encoding/binary"
+
+// hybridEncoder writes Parquet's RLE/bit-packed hybrid (Encodings.md, "Run Length Encoding / Bit-Packing Hybrid")
+// as a stream: eight or more equal values become a run, the rest is packed in groups of eight. Levels of a page are
+// never kept one by one, so a sparse column costs next to nothing while its page is open.
+type hybridEncoder struct {
+	out    []byte
+	width  uint
+	prev   uint32
+	repeat int // how often prev came in a row; from 8 on the values are not in group
+	group  [8]uint32
+	n      int // values in group
+	header int // index in out of the open bit-packed run's header, -1 when none is open
+	groups int // groups in the open bit-packed run
+}
+
+func (e *hybridEncoder) reset(width uint) {
+	e.out, e.width = e.out[:0], width
+	e.prev, e.repeat, e.n, e.header, e.groups = 0, 0, 0, -1, 0
+}
+
+// put appends one value.
+func (e *hybridEncoder) put(v uint32) {
+	if v == e.prev {
+		e.repeat++
+		if e.repeat >= 8 {
+			return
+		}
+	} else {
+		if e.repeat >= 8 {
+			e.endRun()
+		}
+		e.prev, e.repeat = v, 1
+	}
+	e.group[e.n] = v
+	e.n++
+	if e.n == 8 {
+		e.pack()
+	}
+}
+
+// run appends n times v.
+func (e *hybridEncoder) run(v uint32, n int) {
+	for n > 0 {
+		if v == e.prev && e.repeat >= 8 {
+			e.repeat += n
+			return
+		}
+		e.put(v)
+		n--
+	}
+}
+
+// levels appends one value a byte.
+func (e *hybridEncoder) levels(v []byte) {
+	i := 0
+	for i < len(v) {
+		if e.repeat >= 8 {
+			// Inside a run whole words are compared, because runs are what levels mostly are.
+			same := uint64(e.prev) * 0x0101010101010101
+			start := i
+			for i+8 <= len(v) && binary.LittleEndian.Uint64(v[i:]) == same {
+				i += 8
+			}
+			e.repeat += i - start
+			if i == len(v) {
+				return
+			}
+		}
+		e.put(uint32(v[i]))
+		i++
+	}
+}
+
+func (e *hybridEncoder) pack() {
+	if e.groups == 63 { // the header's one byte holds no more
+		e.endPacked()
+	}
+	if e.header < 0 {
+		e.header = len(e.out)
+		e.out = append(e.out, 0)
+	}
+	var acc uint64
+	var bits uint
+	for _, v := range e.group {
+		acc |= uint64(v) << bits
+		for bits += e.width; bits >= 8; bits -= 8 {
+			e.out = append(e.out, byte(acc))
+			acc >>= 8
+		}
+	}
+	e.n, e.repeat = 0, 0
+	e.groups++
+}
+
+func (e *hybridEncoder) endPacked() {
+	if e.header >= 0 {
+		e.out[e.header] = byte(e.groups<<1 | 1)
+		e.header, e.groups = -1, 0
+	}
+}
+
+func (e *hybridEncoder) endRun() {
+	e.endPacked()
+	e.out = binary.AppendUvarint(e.out, uint64(e.repeat)<<1)
+	for bits := uint(0); bits < e.width; bits += 8 {
+		e.out = append(e.out, byte(e.prev>>bits))
+	}
+	e.repeat, e.n = 0, 0
+}
+
+// finish ends the stream and returns it; it is valid until the next reset.
+func (e *hybridEncoder) finish() []byte {
+	if e.repeat >= 8 {
+		e.endRun()
+	} else if e.n > 0 {
+		for e.n < 8 {
+			e.group[e.n] = 0
+			e.n++
+		}
+		e.pack()
+	}
+	e.endPacked()
+	return e.out
+}
+
+// hybridDecoder reads the hybrid lazily: a run of a billion values costs nothing until they are asked for.
+type hybridDecoder struct {
+	in     []byte
+	width  uint
+	value  uint32
+	run    uint64 // values left of the current run
+	packed uint64 // values left in the current bit-packed run
+	bits   uint64 // read but unused bits of the packed run
+	nbits  uint
+}
+
+func newHybridDecoder(in []byte, width uint) hybridDecoder {
+	return hybridDecoder{in: in, width: width}
+}
+
+// next loads the next run; false means that the stream is over or broken.
+func (d *hybridDecoder) next() bool {
+	header, n := binary.Uvarint(d.in)
+	if n <= 0 {
+		return false
+	}
+	d.in = d.in[n:]
+	if header&1 == 1 {
+		groups := header >> 1
+		if groups == 0 || groups > uint64(len(d.in))+1 && d.width > 0 || groups > 1<<32 {
+			return false
+		}
+		d.packed, d.bits, d.nbits = groups*8, 0, 0
+		return true
+	}
+	d.run = header >> 1
+	bytes := int(d.width+7) / 8
+	if d.run == 0 || len(d.in) < bytes {
+		return false
+	}
+	d.value = 0
+	for i := range bytes {
+		d.value |= uint32(d.in[i]) << (8 * i)
+	}
+	d.in = d.in[bytes:]
+	return true
+}
+
+// peek returns the value of the current run and how often it follows, loading the next run when needed; packed values
+// come one by one. ok is false at the end of the stream.
+func (d *hybridDecoder) peek() (v uint32, n uint64, ok bool) {
+	if d.run == 0 && d.packed == 0 && !d.next() {
+		return 0, 0, false
+	}
+	if d.run > 0 {
+		return d.value, d.run, true
+	}
+	for d.nbits < d.width {
+		if len(d.in) == 0 {
+			return 0, 0, false // a last group cut short by its writer ends the stream
+		}
+		d.bits |= uint64(d.in[0]) << d.nbits
+		d.nbits += 8
+		d.in = d.in[1:]
+	}
+	return uint32(d.bits & (1<<d.width - 1)), 1, true
+}
+
+// take consumes n values of what peek showed.
+func (d *hybridDecoder) take(n uint64) {
+	if d.run > 0 {
+		d.run -= n
+		return
+	}
+	d.packed--
+	d.bits >>= d.width
+	d.nbits -= d.width
+}
+
+// read fills dst and returns how many values there were.
+func (d *hybridDecoder) read(dst []uint32) int {
+	i := 0
+	for i < len(dst) {
+		v, n, ok := d.peek()
+		if !ok {
+			break
+		}
+		if d.run > 0 {
+			n = min(n, uint64(len(dst)-i))
+			for range n {
+				dst[i] = v
+				i++
+			}
+			d.run -= n
+			continue
+		}
+		dst[i] = v
+		i++
+		d.take(1)
+	}
+	return i
+}
+
+// bitWidth is the number of bits that hold 0..max.
+func bitWidth(max uint32) uint {
+	n := uint(0)
+	for ; max > 0; max >>= 1 {
+		n++
+	}
+	return n
+}
