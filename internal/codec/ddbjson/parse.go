@@ -1,0 +1,62 @@
+package ddbjson
+
+import (
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+)
+
+// Parse reads b.Src[from:], one attribute map {"Id":{"N":"1"}} with white space around it allowed, and appends its row
+// (Line 0). Errors carry the byte offset in the stream (b.Offset counted in) and the attribute path; their kind is
+// Corrupt for what is no DynamoDB JSON and User, in DynamoDB's words, for what breaks a rule of values. After an error b
+// holds no part of the item.
+func Parse(b *item.Batch, from int) error {
+	if err := fits(b); err != nil {
+		return err
+	}
+	c := checked{src: b.Src, p: from, tape: b.Tape}
+	err := c.attributeMap()
+	if err == nil {
+		err = c.finish()
+	}
+	if err != nil {
+		return shift(err, b)
+	}
+	b.Tape = c.tape
+	b.Rows = append(b.Rows, item.Row{First: uint32(c.first)})
+	b.Src = item.EnsureSlack(b.Src)
+	return nil
+}
+
+// ParseItem is Parse for one item by itself; src is copied.
+func ParseItem(src []byte) (item.Item, error) {
+	b := &item.Batch{Src: item.WithSlack(src)}
+	if err := Parse(b, 0); err != nil {
+		return item.Item{}, err
+	}
+	return b.Item(0), nil
+}
+
+// fits refuses a batch that offsets of 32 bits cannot address.
+func fits(b *item.Batch) error {
+	if len(b.Src) > item.BatchBytesMax {
+		return fault.New(fault.Limit, "%d bytes at once; at most %d", len(b.Src), item.BatchBytesMax)
+	}
+	return nil
+}
+
+// shift turns an offset in b.Src into one in the stream.
+func shift(err error, b *item.Batch) error {
+	if b.Offset == 0 {
+		return err
+	}
+	place := fault.PlaceOf(err)
+	return fault.At(cause(err), fault.Place{Offset: place.Offset + b.Offset, Path: place.Path})
+}
+
+// cause strips the place that this package has put around an error.
+func cause(err error) error {
+	if e, ok := err.(*fault.Error); ok && e.Place != (fault.Place{}) {
+		return e.Err
+	}
+	return err
+}
