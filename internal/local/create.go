@@ -1,0 +1,397 @@
+package local
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"dynaferry/internal/item"
+)
+
+// layout is what CreateTable says about keys, and throughput what it and UpdateTable say about capacity.
+type layout struct {
+	defs []attributeDefinition
+	keys []keyElement
+}
+
+type throughput struct {
+	given       bool
+	read, write *int64
+}
+
+const (
+	classStructure = "com.amazonaws.dynamodb.v20120810"
+)
+
+func (c *call) readLayout(v *constraints) (layout, error) {
+	var l layout
+	list, present, err := c.args.list("AttributeDefinitions")
+	if err != nil {
+		return l, err
+	}
+	if !present {
+		v.notNull("attributeDefinitions")
+	}
+	for i, raw := range list {
+		at := fmt.Sprintf("attributeDefinitions.%d.member.", i+1)
+		name, kind, err := pair(v, raw, at, "attributeName", "attributeType", []string{"B", "N", "S"})
+		if err != nil {
+			return l, err
+		}
+		l.defs = append(l.defs, attributeDefinition{name, kind})
+	}
+	if list, present, err = c.args.list("KeySchema"); err != nil {
+		return l, err
+	}
+	if !present {
+		v.notNull("keySchema")
+	}
+	for i, raw := range list {
+		at := fmt.Sprintf("keySchema.%d.member.", i+1)
+		name, kind, err := pair(v, raw, at, "attributeName", "keyType", []string{"HASH", "RANGE"})
+		if err != nil {
+			return l, err
+		}
+		l.keys = append(l.keys, keyElement{name, kind})
+	}
+	if present && len(l.keys) == 0 {
+		v.add("'[]'", "keySchema", "Member must have length greater than or equal to 1")
+	}
+	if len(l.keys) > 2 {
+		var shown []string
+		for _, k := range l.keys {
+			shown = append(shown, fmt.Sprintf("KeySchemaElement(attributeName=%s, keyType=%s)", k.AttributeName, k.KeyType))
+		}
+		v.add("'["+strings.Join(shown, ", ")+"]'", "keySchema", "Member must have length less than or equal to 2")
+	}
+	return l, nil
+}
+
+// pair reads {"AttributeName": name, <second>: one of a set}, the form of key elements and attribute definitions.
+func pair(v *constraints, raw []byte, at, first, second string, set []string) (name, kind string, err error) {
+	members, err := object(raw, classStructure)
+	if err != nil {
+		return "", "", err
+	}
+	name, present, err := members.text("AttributeName")
+	if err != nil {
+		return "", "", err
+	}
+	if present {
+		v.length(name, at+first, 1, 255)
+	} else {
+		v.notNull(at + first)
+	}
+	kind, present, err = members.text(strings.ToUpper(second[:1]) + second[1:])
+	if err != nil {
+		return "", "", err
+	}
+	if !present {
+		v.notNull(at + second)
+	}
+	if present && !slices.Contains(set, kind) {
+		v.add("'"+kind+"'", at+second, "Member must satisfy enum value set: ["+strings.Join(set, ", ")+"]")
+	}
+	return name, kind, nil
+}
+
+func (c *call) readThroughput(v *constraints) (throughput, error) {
+	var t throughput
+	members, present, err := c.args.object("ProvisionedThroughput", classStructure)
+	if err != nil || !present {
+		return t, err
+	}
+	t.given = true
+	if t.write, err = members.integer("WriteCapacityUnits", "Long"); err != nil {
+		return t, err
+	}
+	if t.read, err = members.integer("ReadCapacityUnits", "Long"); err != nil {
+		return t, err
+	}
+	if t.write == nil {
+		v.notNull("provisionedThroughput.writeCapacityUnits")
+	}
+	if t.read == nil {
+		v.notNull("provisionedThroughput.readCapacityUnits")
+	}
+	v.atLeast(t.write, "provisionedThroughput.writeCapacityUnits", 1)
+	v.atLeast(t.read, "provisionedThroughput.readCapacityUnits", 1)
+	return t, nil
+}
+
+// unitsMax is what the service's model takes for a capacity, far above what any account may have.
+const unitsMax = 1_000_000_000_000
+
+func (t throughput) check() error {
+	if t.read != nil && *t.read > unitsMax {
+		return invalid("Given value %d for ReadCapacityUnits is out of bounds", *t.read)
+	}
+	if t.write != nil && *t.write > unitsMax {
+		return invalid("Given value %d for WriteCapacityUnits is out of bounds", *t.write)
+	}
+	return nil
+}
+
+// readOnDemand reads OnDemandThroughput: ceilings for a table on demand, -1 takes one away.
+func (c *call) readOnDemand() (*onDemandCeiling, error) {
+	members, present, err := c.args.object("OnDemandThroughput", classStructure)
+	if err != nil || !present {
+		return nil, err
+	}
+	read, err := members.integer("MaxReadRequestUnits", "Long")
+	if err != nil {
+		return nil, err
+	}
+	write, err := members.integer("MaxWriteRequestUnits", "Long")
+	if err != nil {
+		return nil, err
+	}
+	ceiling := new(onDemandCeiling)
+	for _, v := range []struct {
+		from *int64
+		to   *int64
+		name string
+	}{{read, &ceiling.Read, "MaxReadRequestUnits"}, {write, &ceiling.Write, "MaxWriteRequestUnits"}} {
+		if v.from == nil {
+			continue
+		}
+		if *v.from != -1 && *v.from < 1 {
+			return nil, invalidValue("%s must be -1 or at least 1", v.name)
+		}
+		*v.to = *v.from
+	}
+	return ceiling, nil
+}
+
+const (
+	saysNeither = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+	saysBoth    = "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+)
+
+// unservedOfTables are the parameters of CreateTable and UpdateTable that we refuse when they ask for something.
+var unservedOfTables = []struct{ name, what string }{
+	{"GlobalSecondaryIndexes", "secondary indexes"},
+	{"LocalSecondaryIndexes", "secondary indexes"},
+	{"GlobalSecondaryIndexUpdates", "secondary indexes"},
+	{"ReplicaUpdates", "global tables"},
+	{"MultiRegionConsistency", "global tables"},
+	{"GlobalTableWitnessUpdates", "global tables"},
+	{"GlobalTableSettingsReplicationMode", "global tables"},
+	{"ResourcePolicy", "resource policies"},
+	{"WarmThroughput", "warm throughput"},
+}
+
+// refuseUnserved refuses by name what CreateTable and UpdateTable may ask for and we do not do. Settings that say no
+// (a stream or encryption that is not enabled) pass.
+func (c *call) refuseUnserved() error {
+	for _, p := range unservedOfTables {
+		if c.args.get(p.name) != nil {
+			return refused("%s (the parameter %s)", p.what, p.name)
+		}
+	}
+	for _, p := range []struct{ name, flag, what string }{
+		{"StreamSpecification", "StreamEnabled", "streams"},
+		{"SSESpecification", "Enabled", "encryption with a KMS key"},
+	} {
+		members, present, err := c.args.object(p.name, classStructure)
+		if err != nil {
+			return err
+		}
+		if !present {
+			continue
+		}
+		if on, err := members.flag(p.flag); err != nil || (on != nil && *on) {
+			if err != nil {
+				return err
+			}
+			return refused("%s (the parameter %s)", p.what, p.name)
+		}
+	}
+	return nil
+}
+
+// createName is tableName for CreateTable, which has its own words for a missing name.
+func (c *call) createName() (string, error) {
+	name, present, err := c.args.text("TableName")
+	if err != nil {
+		return "", err
+	}
+	if !present {
+		return "", invalid("The parameter 'TableName' is required but was not present in the request")
+	}
+	if strings.HasPrefix(name, "arn:") {
+		return tableOfARN(name)
+	}
+	v := constraints{}
+	if name != "" && !validName(name) {
+		v.add("'"+name+"'", "tableName", namePattern)
+	}
+	v.length(name, "tableName", tableNameMin, tableNameMax)
+	return name, v.err()
+}
+
+func (c *call) createTable() error {
+	name, err := c.createName()
+	if err != nil {
+		return err
+	}
+	def := &definition{Version: definitionVersion, Name: name, ID: uuid(), Billing: billingProvisioned}
+	if err := c.readCreate(def); err != nil {
+		return err
+	}
+	c.db.change.Lock()
+	defer c.db.change.Unlock()
+	if t, _ := c.table(name); t != nil {
+		return inUse("Table already exists: %s", name)
+	}
+	now := c.db.now()
+	def.CreatedMs = millis(now)
+	if !def.provisioned() {
+		def.Changes.OnDemandMs = def.CreatedMs
+	}
+	text, err := json.Marshal(def)
+	if err != nil {
+		return fmt.Errorf("write the definition of %s: %w", name, err)
+	}
+	id, err := c.db.store.CreateTable(text, name)
+	if err != nil {
+		return err
+	}
+	t := &table{def: def, id: id, keys: def.Keys, limit: new(limiter)}
+	t.limit.apply(def, now)
+	c.db.mu.Lock()
+	c.db.tables[name] = t
+	c.db.mu.Unlock()
+	return c.replyTable("TableDescription", t, "CREATING")
+}
+
+// readCreate fills the definition from CreateTable's parameters and checks them in the service's order: constraints of
+// the model, billing, keys; then what we do not serve; then tags.
+func (c *call) readCreate(def *definition) error {
+	v := &constraints{}
+	layout, err := c.readLayout(v)
+	if err != nil {
+		return err
+	}
+	units, err := c.readThroughput(v)
+	if err != nil {
+		return err
+	}
+	billing, present, err := c.args.text("BillingMode")
+	if err != nil {
+		return err
+	}
+	if present {
+		v.oneOf(billing, "billingMode", billingProvisioned, billingOnDemand)
+		def.Billing = billing
+	}
+	class, _, err := c.args.text("TableClass")
+	if err != nil {
+		return err
+	}
+	v.oneOf(class, "tableClass", "STANDARD", "STANDARD_INFREQUENT_ACCESS")
+	if err := v.err(); err != nil {
+		return err
+	}
+	def.Class = class
+	switch {
+	case def.provisioned() && !units.given:
+		return invalidValue(saysBoth)
+	case !def.provisioned() && units.given:
+		return invalidValue(saysNeither)
+	}
+	if err := units.check(); err != nil {
+		return err
+	}
+	if units.given {
+		def.ReadUnits, def.WriteUnits = *units.read, *units.write
+	}
+	if def.Keys, err = layout.schema(c.hasIndexes()); err != nil {
+		return err
+	}
+	if err := c.refuseUnserved(); err != nil {
+		return err
+	}
+	return c.readCreateRest(def)
+}
+
+func (c *call) hasIndexes() bool {
+	return c.args.get("GlobalSecondaryIndexes") != nil || c.args.get("LocalSecondaryIndexes") != nil
+}
+
+func (c *call) readCreateRest(def *definition) error {
+	protect, err := c.args.flag("DeletionProtectionEnabled")
+	if err != nil {
+		return err
+	}
+	def.Protected = protect != nil && *protect
+	if def.OnDemand, err = c.readOnDemand(); err != nil {
+		return err
+	}
+	if def.OnDemand != nil && def.provisioned() {
+		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+	}
+	list, present, err := c.args.list("Tags")
+	if err != nil || !present {
+		return err
+	}
+	def.Tags, err = readTags(list, nil)
+	return err
+}
+
+// schema checks keys and definitions against each other, in the service's words.
+func (l layout) schema(indexes bool) (item.KeySchema, error) {
+	var schema item.KeySchema
+	if len(l.defs) < len(l.keys) {
+		return schema, invalid("Invalid KeySchema: Some index key attribute have no definition")
+	}
+	types := map[string]string{}
+	for _, d := range l.defs {
+		if _, twice := types[d.AttributeName]; twice {
+			return schema, invalidValue("Duplicate AttributeName in AttributeDefinitions: %s", d.AttributeName)
+		}
+		types[d.AttributeName] = d.AttributeType
+	}
+	var names []string
+	for _, k := range l.keys {
+		names = append(names, k.AttributeName)
+	}
+	for _, k := range l.keys {
+		if types[k.AttributeName] == "" {
+			return schema, invalidValue("Some index key attributes are not defined in AttributeDefinitions. "+
+				"Keys: [%s], AttributeDefinitions: [%s]", strings.Join(names, ", "), l.defined())
+		}
+	}
+	if l.keys[0].KeyType != "HASH" {
+		return schema, invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+	}
+	if len(l.keys) == 2 {
+		if l.keys[1].KeyType != "RANGE" {
+			return schema, invalid("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+		}
+		if names[0] == names[1] {
+			return schema, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+		}
+	}
+	if !indexes && len(l.defs) != len(l.keys) {
+		return schema, invalidValue("Number of attributes in KeySchema does not exactly match " +
+			"number of attributes defined in AttributeDefinitions")
+	}
+	for n, k := range l.keys {
+		t, err := item.ParseType(types[k.AttributeName])
+		if err != nil {
+			return schema, invalid("%s", words(err))
+		}
+		*[]*item.KeyAttr{&schema.Hash, &schema.Range}[n] = item.KeyAttr{Name: k.AttributeName, Type: t}
+	}
+	return schema, nil
+}
+
+func (l layout) defined() string {
+	var names []string
+	for _, d := range l.defs {
+		names = append(names, d.AttributeName)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,156 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/local/store"
+)
+
+// Options says where the tables live and how the service behaves. The zero value is an empty DynamoDB in memory that
+// never throttles.
+type Options struct {
+	Dir      string // folder of the tables, made when missing; "": in memory, gone after Close
+	Addr     string // where Start listens, a loopback address with port; "": 127.0.0.1 and a free port
+	NoSync   bool   // reply before the device has the bytes: a power cut may lose the last writes, a killed process does not
+	Throttle bool   // hold tables to their provisioned units (and on-demand ceilings), with the service's 300 s of burst
+
+	Clock func() time.Time // nil: time.Now; for tests of throttling and times
+}
+
+// DB is an open local DynamoDB. It is an http.Handler; its methods may be called concurrently.
+type DB struct {
+	opts   Options
+	store  *store.Store
+	mu     sync.RWMutex // guards tables
+	change sync.Mutex   // held by operations that create, change or drop tables
+	tables map[string]*table
+	calls  sync.Pool
+}
+
+// Open opens the folder, or an empty database in memory. Errors are the store's: Corrupt with the place, Conflict when
+// another process has the folder open.
+func Open(opts Options) (*DB, error) {
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: sizer(), Clock: opts.Clock})
+	if err != nil {
+		return nil, fmt.Errorf("open the local DynamoDB: %w", err)
+	}
+	db := &DB{opts: opts, store: s, tables: map[string]*table{}}
+	db.calls.New = func() any { return new(call) }
+	for _, entry := range s.Tables() {
+		t, err := db.load(entry)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		db.tables[t.def.Name] = t
+	}
+	return db, nil
+}
+
+// Close makes everything durable and gives the folder back. Requests must have ended: Serve waits for them.
+func (db *DB) Close() error { return db.store.Close() }
+
+func (db *DB) now() time.Time { return db.opts.Clock() }
+
+// sizer gives the store DynamoDB's idea of an item's size.
+func sizer() func(raw []byte) int {
+	pool := sync.Pool{New: func() any { return new(item.Batch) }}
+	return func(raw []byte) int {
+		b := pool.Get().(*item.Batch)
+		defer pool.Put(b)
+		b.Reset()
+		b.Src = append(b.Src, raw...)
+		b.Src = item.GrowSlack(b.Src)
+		if err := ddbjson.Parse(b, 0); err != nil {
+			return len(raw)
+		}
+		return item.Size(b.Item(0))
+	}
+}
+
+// The bounds of a connection. A request is read whole before it is looked at, and is at most 16 MB.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 5 * time.Minute
+	closeTimeout  = 5 * time.Second
+)
+
+// Serve answers requests on the listener until ctx ends, then lets those under way finish for at most 5 s and closes
+// the listener. It refuses a listener that is not on loopback.
+func (db *DB) Serve(ctx context.Context, l net.Listener) error {
+	if addr, ok := l.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
+		err := fault.New(fault.User, "the local DynamoDB listens on loopback only, not on %s", l.Addr())
+		return errors.Join(fault.Hint(err, "listen on 127.0.0.1"), l.Close())
+	}
+	server := &http.Server{Handler: db, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve the local DynamoDB: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		_ = server.Close() // the stragglers have had their time; what they wrote is durable or absent
+	}
+	<-ended
+	return nil
+}
+
+// Instance is a DB that serves.
+type Instance struct {
+	URL string // http://127.0.0.1:port
+	DB  *DB
+
+	stop func()
+	done chan error
+	once sync.Once
+	err  error
+}
+
+// Start opens a DB and serves it on opts.Addr until ctx ends or Close is called.
+func Start(ctx context.Context, opts Options) (*Instance, error) {
+	addr := opts.Addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		err = fault.New(fault.User, "listen for the local DynamoDB: %w", err)
+		return nil, fault.Hint(err, "choose another port with --dynamodb-port")
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		err := fault.New(fault.User, "the local DynamoDB listens on loopback only, not on %s", l.Addr())
+		return nil, errors.Join(fault.Hint(err, "listen on 127.0.0.1"), l.Close())
+	}
+	db, err := Open(opts)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	ctx, stop := context.WithCancel(ctx)
+	in := &Instance{URL: "http://" + l.Addr().String(), DB: db, stop: stop, done: make(chan error, 1)}
+	go func() { in.done <- db.Serve(ctx, l) }()
+	return in, nil
+}
+
+// Close stops serving, lets requests under way finish and closes the DB. It may be called again.
+func (in *Instance) Close() error {
+	in.once.Do(func() {
+		in.stop()
+		in.err = errors.Join(<-in.done, in.DB.Close())
+	})
+	return in.err
+}

@@ -1,0 +1,367 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"dynaferry/internal/expression"
+	"dynaferry/internal/item"
+	"dynaferry/internal/local/store"
+)
+
+// pageBytesMax is how much one page of Query or Scan evaluates: it ends with the item that reaches the bound.
+const pageBytesMax = 1 << 20
+
+// segmentsMax is the service's bound on TotalSegments.
+const segmentsMax = 1_000_000
+
+// paging are the parameters that Query and Scan share.
+type paging struct {
+	table      string
+	consumed   consumption
+	count      bool // Select is COUNT
+	limit      int
+	consistent bool
+	start      []byte // ExclusiveStartKey, raw
+	index      string
+	request    expression.Request
+}
+
+func (c *call) readPaging(limitAt string, w *wording) (p paging, choice string, err error) {
+	if p.table, err = c.tableName(); err != nil {
+		return p, "", err
+	}
+	v := &constraints{}
+	consumed, _, err := c.args.text("ReturnConsumedCapacity")
+	if err != nil {
+		return p, "", err
+	}
+	v.oneOf(consumed, "returnConsumedCapacity", consumedSet...)
+	p.consumed = consumptions[consumed]
+	if choice, _, err = c.args.text("Select"); err != nil {
+		return p, "", err
+	}
+	v.oneOf(choice, "select", "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
+	p.count = choice == "COUNT"
+	index, present, err := c.args.text("IndexName")
+	if err != nil {
+		return p, "", err
+	}
+	if present {
+		v.length(index, "indexName", tableNameMin, tableNameMax)
+		if index != "" && !validName(index) {
+			v.add("'"+index+"'", "indexName", namePattern)
+		}
+	}
+	p.index = index
+	limit, err := c.args.integer("Limit", "Integer")
+	if err != nil {
+		return p, "", err
+	}
+	if limit != nil {
+		p.limit = int(*limit)
+		if *limit < 1 {
+			v.found = append(v.found, limitAt)
+		}
+	}
+	consistent, err := c.args.flag("ConsistentRead")
+	if err != nil {
+		return p, "", err
+	}
+	p.consistent = consistent != nil && *consistent
+	if p.start = c.args.get("ExclusiveStartKey"); p.start != nil {
+		if err := c.main.parse(p.start); err != nil {
+			return p, "", err
+		}
+	}
+	if p.request, err = c.expressions(c.args, w); err != nil {
+		if e, ok := err.(*apiError); !ok || e.Type != nsCorval+"ValidationException" {
+			return p, "", err
+		}
+	}
+	if broken := v.err(); broken != nil {
+		return p, "", broken
+	}
+	return p, choice, err
+}
+
+// checkSelect holds Select and projection against each other.
+func (p *paging) checkSelect(choice, verb string) error {
+	projected := p.request.Projection != nil
+	switch {
+	case choice == "SPECIFIC_ATTRIBUTES" && !projected:
+		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+	case choice == "COUNT" && projected:
+		return invalid("Cannot specify the ProjectionExpression when choosing to get only the Count")
+	case (choice == "ALL_ATTRIBUTES" || choice == "ALL_PROJECTED_ATTRIBUTES") && projected:
+		return invalid("Cannot specify the ProjectionExpression when choosing to get %s", choice)
+	case choice == "ALL_PROJECTED_ATTRIBUTES" && p.index == "":
+		return invalidValue("ALL_PROJECTED_ATTRIBUTES can be used only when %s using an IndexName", verb)
+	}
+	return nil
+}
+
+// walk evaluates one page of an iterator into the reply, whose opening brace it writes and whose end it leaves to the
+// caller's answer: Items, Count, ScannedCount, LastEvaluatedKey, capacity.
+func (c *call) walk(it *store.Iterator, t *table, p *paging, compiled *expression.Compiled) error {
+	if !p.count {
+		c.member("Items")
+		c.out = append(c.out, '[')
+	}
+	var last []byte
+	scanned, matched, size, full := 0, 0, 0, false
+	for !full && it.Next() {
+		raw := it.Raw()
+		one, err := tokens(&c.spare, raw)
+		if err != nil {
+			return err
+		}
+		scanned++
+		size += item.Size(one)
+		full = scanned == p.limit || size >= pageBytesMax
+		if full {
+			if last, err = t.keys.AppendKeyJSON(nil, one); err != nil {
+				return fmt.Errorf("key of a stored item: %w", err)
+			}
+		}
+		if compiled.Filter != nil && !compiled.Filter.Match(one) {
+			continue
+		}
+		matched++
+		switch {
+		case p.count:
+		case compiled.Projection != nil:
+			c.out = append(c.appendProjected(c.out, one, compiled.Projection), ',')
+		default:
+			c.out = append(append(c.out, raw...), ',')
+		}
+	}
+	if err := it.Close(); err != nil {
+		return c.gone(err)
+	}
+	if !p.count {
+		c.out = append(bytes.TrimSuffix(c.out, []byte(",")), ']')
+	}
+	c.member("Count")
+	c.out = strconv.AppendInt(c.out, int64(matched), 10)
+	c.member("ScannedCount")
+	c.out = strconv.AppendInt(c.out, int64(scanned), 10)
+	if last != nil {
+		c.member("LastEvaluatedKey")
+		c.out = append(c.out, last...)
+	}
+	units := item.ReadUnits(size, p.consistent)
+	c.didRead(t, units)
+	c.consumed(p.consumed, t.def.Name, units)
+	return c.finish()
+}
+
+const saysStart = "The provided starting key is invalid"
+
+// startKey reads ExclusiveStartKey for the table.
+func (c *call) startKey(t *table) (store.Key, error) {
+	key, err := t.exactKey(c.main.Item)
+	if err != nil {
+		return key, invalid(saysStart+": %s", plain(err))
+	}
+	return key, nil
+}
+
+func (c *call) scan() error {
+	p, choice, err := c.readPaging("Value '"+string(c.args.get("Limit"))+"' at 'limit' failed to satisfy constraint: "+
+		"Member must have value greater than or equal to 1", &wordingScan)
+	if err != nil {
+		return err
+	}
+	options, err := c.readSegments()
+	if err != nil {
+		return err
+	}
+	if p.start != nil && c.main.err != nil {
+		return invalid(saysStart+": %s", plain(c.main.err))
+	}
+	compiled, err := compile(p.request)
+	if err != nil {
+		return err
+	}
+	if err := p.checkSelect(choice, "Scanning"); err != nil {
+		return err
+	}
+	t, err := c.table(p.table)
+	if err != nil {
+		return err
+	}
+	if p.index != "" {
+		return invalid("The table does not have the specified index: %s", p.index)
+	}
+	if p.start != nil {
+		if options.After, err = c.startKey(t); err != nil {
+			return err
+		}
+		if options.Segments > 1 && !options.After.InSegment(options.Segment, options.Segments) {
+			return invalid(saysStart+": Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "+
+				"TotalSegments: %d Segment: %d", options.Segments, options.Segment)
+		}
+	}
+	if err := c.mayRead(t); err != nil {
+		return err
+	}
+	options.Limit = p.limit
+	return c.walk(c.db.store.Scan(t.id, options), t, &p, compiled)
+}
+
+func (c *call) readSegments() (o store.ScanOptions, err error) {
+	segment, err := c.args.integer("Segment", "Integer")
+	if err != nil {
+		return o, err
+	}
+	total, err := c.args.integer("TotalSegments", "Integer")
+	if err != nil {
+		return o, err
+	}
+	v := &constraints{}
+	v.atLeast(segment, "segment", 0)
+	v.atMost(segment, "segment", segmentsMax-1)
+	v.atLeast(total, "totalSegments", 1)
+	v.atMost(total, "totalSegments", segmentsMax)
+	if err := v.err(); err != nil {
+		return o, err
+	}
+	switch {
+	case segment == nil && total == nil:
+		return o, nil
+	case total == nil:
+		return o, invalid("The TotalSegments parameter is required but was not present in the request " +
+			"when Segment parameter is present")
+	case segment == nil:
+		return o, invalid("The Segment parameter is required but was not present in the request " +
+			"when parameter TotalSegments is present")
+	case *segment >= *total:
+		return o, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: "+
+			"Segment: %d is not less than TotalSegments: %d", *segment, *total)
+	}
+	o.Segment, o.Segments = int(*segment), int(*total)
+	return o, nil
+}
+
+func (c *call) query() error {
+	p, choice, err := c.readPaging("Value at 'Limit' failed to satisfy constraint: "+
+		"Member must have value greater than or equal to 1", &wordingQuery)
+	if err != nil {
+		return err
+	}
+	forward, err := c.args.flag("ScanIndexForward")
+	if err != nil {
+		return err
+	}
+	if p.start != nil && c.main.err != nil {
+		return invalid(saysStart+": %s", plain(c.main.err))
+	}
+	if p.request.KeyCondition == nil {
+		return invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+	}
+	t, err := c.table(p.table)
+	if err != nil {
+		return c.syntaxFirst(&p, err)
+	}
+	if p.index != "" {
+		return invalid("The table does not have the specified index: %s", p.index)
+	}
+	p.request.Keys = t.keys
+	compiled, err := compile(p.request)
+	if err != nil {
+		return err
+	}
+	if err := p.checkSelect(choice, "Querying"); err != nil {
+		return err
+	}
+	if err := t.checkFilter(compiled.Filter); err != nil {
+		return err
+	}
+	hash, options, err := queryOptions(compiled.KeyCondition)
+	if err != nil {
+		return err
+	}
+	options.Descending = forward != nil && !*forward
+	if p.start != nil {
+		if options.After, err = c.startOfQuery(t, hash, compiled.KeyCondition); err != nil {
+			return err
+		}
+	}
+	if err := c.mayRead(t); err != nil {
+		return err
+	}
+	options.Limit = p.limit
+	return c.walk(c.db.store.Query(t.id, hash, options), t, &p, compiled)
+}
+
+// syntaxFirst is the answer to a Query of a table that is not there: the service has looked at the expressions' syntax
+// before it looks for the table, though at the keys only afterwards.
+func (c *call) syntaxFirst(p *paging, missing error) error {
+	scope := expression.NewScope(p.request.Names, p.request.Values)
+	if _, err := scope.Condition(expression.KeyConditionKind, *p.request.KeyCondition); err != nil {
+		return invalid("%s", words(err))
+	}
+	if p.request.Filter != nil {
+		if _, err := scope.Condition(expression.Filter, *p.request.Filter); err != nil {
+			return invalid("%s", words(err))
+		}
+	}
+	return missing
+}
+
+// checkFilter refuses key attributes in a Query's filter.
+func (t *table) checkFilter(filter *expression.Condition) error {
+	if filter == nil {
+		return nil
+	}
+	for _, path := range filter.Paths() {
+		if name := path[0].Name; name == t.keys.Hash.Name || t.keys.Range.Name != "" && name == t.keys.Range.Name {
+			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+		}
+	}
+	return nil
+}
+
+// queryOptions turns a key condition into the store's bounds.
+func queryOptions(k *expression.KeyCondition) (hash []byte, o store.QueryOptions, err error) {
+	if hash, err = encodeValue(k.Hash); err != nil {
+		return nil, o, internalError(err)
+	}
+	if k.Prefix {
+		o.Prefix, err = encodeValue(*k.Low)
+		return hash, o, err
+	}
+	if k.Low != nil {
+		if o.Lower, err = encodeValue(*k.Low); err != nil {
+			return nil, o, internalError(err)
+		}
+	}
+	if k.High != nil {
+		if o.Upper, err = encodeValue(*k.High); err != nil {
+			return nil, o, internalError(err)
+		}
+	}
+	o.LowerExclusive, o.UpperExclusive = k.LowOpen, k.HighOpen
+	return hash, o, nil
+}
+
+// startOfQuery is the sort key to start behind. It must lie within what the query asks for.
+func (c *call) startOfQuery(t *table, hash []byte, k *expression.KeyCondition) ([]byte, error) {
+	key, err := c.startKey(t)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(key.Hash, hash) {
+		return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+	}
+	if t.keys.Range.Name == "" {
+		return []byte{}, nil // behind the one item there can be
+	}
+	i, _ := c.main.Get(t.keys.Range.Name)
+	if !k.Match(c.main.Value(i)) {
+		return nil, invalid("The provided starting key does not match the range key predicate")
+	}
+	return key.Range, nil
+}

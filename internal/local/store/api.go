@@ -1,0 +1,98 @@
+package store
+
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/vfs"
+)
+
+// Options says where and how a store lives. The zero value is an empty store in memory.
+type Options struct {
+	Dir       string               // folder, made when missing; "": in memory, gone after Close
+	NoSync    bool                 // reply before the device has the bytes: a power cut may lose the last writes, a killed process does not
+	Size      func(raw []byte) int // an item's size for the table's byte count and Commit.OldSize; nil: len(raw)
+	Clock     func() time.Time     // nil: time.Now; commit times are its running maximum
+	Retention time.Duration        // how long a segment is kept after its last record even when nothing points into it
+
+	SegmentBytes int64 // size of a log segment, 0: 64 MB (4 MB in memory); tests make it small
+	CacheBytes   int64 // pebble's block cache, 0: 16 MB
+
+	fs vfs.FS // tests put a failing or crashing file system here
+}
+
+// TableID names a table for good: a table created later under the same name has another id.
+type TableID uint32
+
+// Table is one table's entry. Definition is the caller's JSON, opaque here.
+type Table struct {
+	ID         TableID
+	Name       string
+	Definition []byte
+}
+
+// Op is what a write does to its key.
+type Op uint8
+
+// The operations a write function may ask for.
+const (
+	OpNone   Op = iota // leave the item as it is
+	OpPut              // the new bytes become the item
+	OpDelete           // the item goes; without an item it does nothing
+)
+
+// Decide is called under the key's lock with the item as of now (nil: there is none) and says what to do. It must be
+// quick, must not call the store and must not keep old. new is kept by the store until the write returns. An error
+// ends the write, nothing happens, and the error is returned as it is.
+type Decide func(old []byte) (op Op, new []byte, err error)
+
+// Write is one key's part of UpdateMany.
+type Write struct {
+	Table  TableID
+	Key    Key
+	Blind  bool // Decide does not look at old: it gets nil and the value is not read; Commit.Existed still tells
+	Decide Decide
+}
+
+// Commit tells what became of a write. Seq and Time are 0 when nothing was written.
+type Commit struct {
+	Seq     uint64 // sequence number, unique and rising over all tables
+	Time    int64  // Unix ms, never running backwards
+	Existed bool   // there was an item before
+	OldSize int    // its size by Options.Size, 0 without one
+}
+
+// Result is the outcome of one Write of UpdateMany: Err is Decide's error or the store's.
+type Result struct {
+	Commit Commit
+	Err    error
+}
+
+// Key is a primary key in order-preserving bytes, made by EncodeString, EncodeNumber and EncodeBinary. Range is nil in
+// tables without a sort key.
+type Key struct {
+	Hash  []byte
+	Range []byte
+}
+
+// ScanOptions cut a scan. The zero value reads the whole table in hash order.
+type ScanOptions struct {
+	Segment, Segments int // part Segment of Segments even parts of the hash space; Segments 0 or 1: all
+	After             Key // start behind this key, which need not exist; zero: at the start
+	Limit             int // stop after so many items; 0: no limit. A small limit also reads ahead less
+}
+
+// QueryOptions cut a query within one hash key. The zero value reads all its items in ascending order of the sort key.
+type QueryOptions struct {
+	Lower, Upper                   []byte // encoded sort keys, nil: open end
+	LowerExclusive, UpperExclusive bool
+	Prefix                         []byte // only sort keys that start with these encoded bytes (begins_with)
+	Descending                     bool
+	After                          []byte // start behind this sort key in the direction of travel; nil: at the start
+	Limit                          int    // as in ScanOptions
+}
+
+// Counts are a table's exact item count and the sum of its item sizes by Options.Size.
+type Counts struct {
+	Items int64
+	Bytes int64
+}

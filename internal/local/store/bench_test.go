@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// benchItem is an item of about 726 bytes of DynamoDB JSON, the size the budgets are stated for.
+func benchItem(i int) []byte {
+	return fmt.Appendf(nil, `{"pk":{"S":"customer#%012d"},"sk":{"S":"order#%08d"},"status":{"S":"SHIPPED"},"total":{"N":"%d.95"},"note":{"S":"%s"}}`,
+		i, i, i%10000, strings.Repeat("lorem ipsum ", 49))
+}
+
+func benchKey(i int) Key {
+	return Key{Hash: EncodeString(nil, fmt.Appendf(nil, "customer#%012d", i)), Range: EncodeString(nil, fmt.Appendf(nil, "order#%08d", i))}
+}
+
+func rssMB() float64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return float64(kb) / 1024
+		}
+	}
+	return 0
+}
+
+func benchStore(b *testing.B, o Options) (*Store, TableID) {
+	b.Helper()
+	s, err := Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, err := s.CreateTable([]byte(`{}`), "Orders")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, id
+}
+
+// writers runs f(i) for i below n from so many goroutines.
+func writers(count, n int, f func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range count {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func putItem(b testing.TB, s *Store, id TableID, i int, item []byte, blind bool) {
+	r, err := s.UpdateMany(context.Background(), []Write{{Table: id, Key: benchKey(i), Blind: blind,
+		Decide: func([]byte) (Op, []byte, error) { return OpPut, item, nil }}}, false)
+	if err != nil || r[0].Err != nil {
+		b.Error(err, r)
+	}
+}
+
+// BenchmarkPut: 64 writers, every put on the device before the reply. Budget: 60k puts/s, 20 µs CPU each.
+func BenchmarkPut(b *testing.B) {
+	for _, mode := range []string{"sync", "nosync", "memory"} {
+		b.Run(mode, func(b *testing.B) {
+			o := Options{Dir: b.TempDir(), NoSync: mode == "nosync"}
+			if mode == "memory" {
+				o.Dir = ""
+			}
+			s, id := benchStore(b, o)
+			defer s.Close()
+			item := benchItem(1)
+			b.SetBytes(int64(len(item)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			writers(64, b.N, func(i int) { putItem(b, s, id, i, item, true) })
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
+			b.ReportMetric(rssMB(), "rss-MB")
+		})
+	}
+}
+
+// BenchmarkBatch: 16 writers of 25 items. Budget: 130k items/s.
+func BenchmarkBatch(b *testing.B) {
+	s, id := benchStore(b, Options{Dir: b.TempDir()})
+	defer s.Close()
+	item := benchItem(1)
+	b.SetBytes(int64(len(item)) * 25)
+	b.ResetTimer()
+	writers(16, b.N, func(n int) { putBatch(b, s, id, n*25, 25, item) })
+	b.ReportMetric(float64(b.N)*25/b.Elapsed().Seconds(), "items/s")
+}
+
+func putBatch(b testing.TB, s *Store, id TableID, from, n int, item []byte) {
+	w := make([]Write, n)
+	for j := range w {
+		w[j] = Write{Table: id, Key: benchKey(from + j), Blind: true,
+			Decide: func([]byte) (Op, []byte, error) { return OpPut, item, nil }}
+	}
+	if _, err := s.UpdateMany(context.Background(), w, false); err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkMillion loads a million items once and reports the rest of the budgets: open time, memory, scan, get,
+// random overwrites with their compaction.
+func BenchmarkMillion(b *testing.B) {
+	n := 1_000_000
+	if v := os.Getenv("DYNAFERRY_ITEMS"); v != "" {
+		n, _ = strconv.Atoi(v)
+	}
+	dir := b.TempDir()
+	s, id := benchStore(b, Options{Dir: dir})
+	start := time.Now()
+	item := benchItem(1)
+	writers(16, n/25, func(i int) { putBatch(b, s, id, i*25, 25, item) })
+	b.Logf("load %.0f items/s, rss %.0f MB", float64(n)/time.Since(start).Seconds(), rssMB())
+	start = time.Now()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("close %v", time.Since(start))
+	runtime.GC()
+	for range 3 {
+		start = time.Now()
+		var err error
+		if s, err = Open(Options{Dir: dir}); err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("open %v, rss %.0f MB", time.Since(start), rssMB())
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s, _ = Open(Options{Dir: dir})
+	defer s.Close()
+	for _, segments := range []int{1, 1, 4} {
+		var wg sync.WaitGroup
+		var count, bytes atomic.Int64
+		start = time.Now()
+		for g := range segments {
+			wg.Go(func() {
+				it := s.Scan(id, ScanOptions{Segment: g, Segments: segments})
+				k, m := 0, 0
+				for it.Next() {
+					k++
+					m += len(it.Raw())
+				}
+				if err := it.Close(); err != nil {
+					b.Error(err)
+				}
+				count.Add(int64(k))
+				bytes.Add(int64(m))
+			})
+		}
+		wg.Wait()
+		b.Logf("scan of %d in %d segments: %.0f items/s, rss %.0f MB", count.Load(), segments, float64(count.Load())/time.Since(start).Seconds(), rssMB())
+	}
+	start = time.Now()
+	writers(64, 200_000, func(i int) {
+		if _, ok, err := s.Get(id, benchKey(i*7919%n)); !ok || err != nil {
+			b.Error(ok, err)
+		}
+	})
+	b.Logf("get %.0f/s", 200_000/time.Since(start).Seconds())
+	start = time.Now()
+	writers(64, 300_000, func(i int) { putItem(b, s, id, i*7919%n, item, true) })
+	b.Logf("random overwrites %.0f/s, rss %.0f MB", 300_000/time.Since(start).Seconds(), rssMB())
+	for range b.N {
+	}
+}

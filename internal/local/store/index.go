@@ -1,0 +1,272 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+
+	"github.com/cockroachdb/pebble"
+	"github.com/cockroachdb/pebble/bloom"
+	"github.com/cockroachdb/pebble/vfs"
+
+	"dynaferry/internal/fault"
+)
+
+// openIndex opens pebble as a map from keys to places. Its own log is off: what it has not flushed is replayed from
+// ours. The sizes are those measured to keep a million items below 110 MB resident.
+func openIndex(fs vfs.FS, dir string, cacheBytes int64, background func(error)) (*pebble.DB, error) {
+	cache := pebble.NewCache(cacheBytes)
+	defer cache.Unref() // the database holds its own reference
+	o := &pebble.Options{
+		FS:                          fs,
+		Cache:                       cache,
+		DisableWAL:                  true,
+		MemTableSize:                8 << 20,
+		MemTableStopWritesThreshold: 3,
+		MaxOpenFiles:                256,
+		FormatMajorVersion:          pebble.FormatVirtualSSTables,
+		Logger:                      silence{},
+		EventListener:               &pebble.EventListener{BackgroundError: background},
+		Levels:                      make([]pebble.LevelOptions, 7),
+	}
+	for i := range o.Levels {
+		o.Levels[i] = pebble.LevelOptions{BlockSize: 8 << 10, FilterPolicy: bloom.FilterPolicy(10), TargetFileSize: 4 << 20 << i}
+	}
+	db, err := pebble.Open(dir, o)
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, pebble.ErrCorruption):
+		return nil, fault.At(fault.As(fault.Corrupt, err), fault.Place{File: dir})
+	}
+	return nil, fault.At(fault.As(fault.Unavailable, err), fault.Place{File: dir})
+}
+
+// silence keeps pebble from writing to stderr; what matters comes back as errors.
+type silence struct{}
+
+func (silence) Infof(string, ...any)  {}
+func (silence) Errorf(string, ...any) {}
+
+// Fatalf is called where pebble cannot go on, for instance when its manifest cannot be written; it must not return.
+func (silence) Fatalf(format string, args ...any) {
+	panic(fault.New(fault.Unavailable, "index: "+format, args...))
+}
+
+// applied is the value of M/applied: how far the index has followed the log, and counters that only ever rise.
+type applied struct {
+	pos       position
+	seq       uint64
+	time      int64
+	lastTable TableID
+	clean     bool // written by Close: nothing was appended behind pos by that process
+}
+
+const appliedLen = 4 + 8 + 8 + 8 + 4 + 1
+
+func (a *applied) append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, a.pos.segment)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(a.pos.offset))
+	dst = binary.LittleEndian.AppendUint64(dst, a.seq)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(a.time))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(a.lastTable))
+	if a.clean {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func (a *applied) parse(b []byte) bool {
+	if len(b) != appliedLen {
+		return false
+	}
+	a.pos = position{binary.LittleEndian.Uint32(b), int64(binary.LittleEndian.Uint64(b[4:]))}
+	a.seq = binary.LittleEndian.Uint64(b[12:])
+	a.time = int64(binary.LittleEndian.Uint64(b[20:]))
+	a.lastTable = TableID(binary.LittleEndian.Uint32(b[28:]))
+	a.clean = b[32] == 1
+	return true
+}
+
+// change is one record as the index sees it: made from an operation when it is written and from the log on replay.
+type change struct {
+	kind  kind
+	table TableID
+	key   []byte // index key; the name of a created table
+	at    pointer
+	prior prior
+	value []byte // definition
+}
+
+// ledger keeps the exact counts of tables and of live bytes in segments. The goroutine that applies changes it, others
+// read it; what a batch changed is written into the same batch.
+type ledger struct {
+	mu     sync.Mutex
+	counts map[TableID]Counts
+	live   map[uint32]map[TableID]int64
+
+	dirtyCounts map[TableID]bool
+	dirtyLive   map[liveRef]bool
+}
+
+type liveRef struct {
+	segment uint32
+	table   TableID
+}
+
+func newLedger() *ledger {
+	return &ledger{counts: map[TableID]Counts{}, live: map[uint32]map[TableID]int64{},
+		dirtyCounts: map[TableID]bool{}, dirtyLive: map[liveRef]bool{}}
+}
+
+// count books a change of a table's items.
+func (l *ledger) count(c *change) {
+	items, bytes := int64(0), int64(0)
+	if c.kind == kindPut {
+		items, bytes = 1, int64(c.at.size)
+	}
+	if c.prior.exists {
+		items, bytes = items-1, bytes-int64(c.prior.size)
+	}
+	if items == 0 && bytes == 0 {
+		return
+	}
+	n := l.counts[c.table]
+	l.counts[c.table] = Counts{n.Items + items, n.Bytes + bytes}
+	l.dirtyCounts[c.table] = true
+}
+
+// keep books live bytes of a segment.
+func (l *ledger) keep(segment uint32, table TableID, bytes int64) {
+	m := l.live[segment]
+	if m == nil {
+		m = map[TableID]int64{}
+		l.live[segment] = m
+	}
+	if m[table] += bytes; m[table] == 0 {
+		delete(m, table)
+	}
+	l.dirtyLive[liveRef{segment, table}] = true
+}
+
+// forget drops all of a table.
+func (l *ledger) forget(table TableID) {
+	delete(l.counts, table)
+	l.dirtyCounts[table] = true
+	for segment, m := range l.live {
+		if _, ok := m[table]; ok {
+			delete(m, table)
+			l.dirtyLive[liveRef{segment, table}] = true
+		}
+	}
+}
+
+// segmentLive returns the live bytes of a segment.
+func (l *ledger) segmentLive(segment uint32) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int64(0)
+	for _, bytes := range l.live[segment] {
+		n += bytes
+	}
+	return n
+}
+
+// apply adds a change to a batch and books it.
+func (l *ledger) apply(b *pebble.Batch, c *change) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch c.kind {
+	case kindPut, kindMove, kindDelete:
+		if c.prior.exists {
+			l.keep(c.prior.segment, c.table, -weight(c.key, c.prior.length))
+		}
+		if c.kind != kindMove {
+			l.count(c)
+		}
+		if c.kind == kindDelete {
+			return b.Delete(c.key, nil)
+		}
+		l.keep(c.at.segment, c.table, weight(c.key, c.at.length))
+		var v [pointerLen]byte
+		return b.Set(c.key, c.at.append(v[:0]), nil)
+	case kindTableCreate:
+		return b.Set(tableKey(spaceTable, c.table), appendTable(nil, string(c.key), c.value), nil)
+	case kindTableUpdate:
+		return b.Set(tableKey(spaceTable, c.table), appendTable(nil, string(c.key), c.value), nil)
+	case kindTableDrop:
+		l.forget(c.table)
+		items := tablePrefix(nil, c.table)
+		if err := b.Delete(tableKey(spaceTable, c.table), nil); err != nil {
+			return err
+		}
+		return b.DeleteRange(items, successor(items), nil)
+	}
+	return fault.New(fault.Bug, "record of kind %d", c.kind)
+}
+
+// flush writes what the batch changed in the ledger, and how far it goes, into the batch.
+func (l *ledger) flush(b *pebble.Batch, a *applied) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for table := range l.dirtyCounts {
+		n, ok := l.counts[table]
+		if err := setOrDelete(b, tableKey(spaceCount, table), []int64{n.Items, n.Bytes}, ok); err != nil {
+			return err
+		}
+	}
+	for ref := range l.dirtyLive {
+		n, ok := l.live[ref.segment][ref.table]
+		if err := setOrDelete(b, liveKey(ref.segment, ref.table), []int64{n}, ok); err != nil {
+			return err
+		}
+	}
+	clear(l.dirtyCounts)
+	clear(l.dirtyLive)
+	return b.Set(appliedKey, a.append(nil), nil)
+}
+
+func setOrDelete(b *pebble.Batch, key []byte, values []int64, set bool) error {
+	if !set {
+		return b.Delete(key, nil)
+	}
+	var v []byte
+	for _, n := range values {
+		v = binary.LittleEndian.AppendUint64(v, uint64(n))
+	}
+	return b.Set(key, v, nil)
+}
+
+// appendTable is the value of D/<table>: the name's length, the name, the definition.
+func appendTable(dst []byte, name string, definition []byte) []byte {
+	return append(appendBytes(dst, []byte(name)), definition...)
+}
+
+func parseTable(id TableID, v []byte) (*Table, bool) {
+	p := cursor{b: v}
+	name := p.bytes()
+	return &Table{ID: id, Name: string(name), Definition: append([]byte(nil), v[p.at:]...)}, !p.bad
+}
+
+// sealed is the value of G/<segment>: where a sealed segment ends and what it last held.
+type sealed struct {
+	end      int64
+	lastSeq  uint64
+	lastTime int64
+}
+
+func (s *sealed) append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.end))
+	dst = binary.LittleEndian.AppendUint64(dst, s.lastSeq)
+	return binary.LittleEndian.AppendUint64(dst, uint64(s.lastTime))
+}
+
+func (s *sealed) parse(b []byte) bool {
+	if len(b) != 24 {
+		return false
+	}
+	s.end = int64(binary.LittleEndian.Uint64(b))
+	s.lastSeq = binary.LittleEndian.Uint64(b[8:])
+	s.lastTime = int64(binary.LittleEndian.Uint64(b[16:]))
+	return true
+}
