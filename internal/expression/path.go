@@ -134,8 +134,8 @@ func newBranch(paths []Path) *branch {
 	return root
 }
 
-// apart tells whether two paths can be used side by side: neither leads through or to the other's place, and no place is
-// a map to one and a list to the other.
+// apart tells whether two paths can be used side by side: neither leads through or to the other's place, and no place
+// is a map to one and a list to the other.
 func apart(p, q Path) error {
 	for i := range min(len(p), len(q)) {
 		if p[i] == q[i] {

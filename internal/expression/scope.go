@@ -21,7 +21,7 @@ const (
 )
 
 // Scope holds the names and values of one request, which its expressions share, and remembers which of them were used.
-// It is for one goroutine; what it makes is not.
+// It is for one goroutine; what it makes is for any number.
 type Scope struct {
 	names      map[string]string
 	values     map[string]item.Value
@@ -34,7 +34,7 @@ func NewScope(names map[string]string, values map[string]item.Value) *Scope {
 	return &Scope{names: names, values: values, usedNames: map[string]bool{}, usedValues: map[string]bool{}}
 }
 
-// Condition compiles a condition or filter expression; kind goes into the error's text: "Invalid FilterExpression: ...".
+// Condition compiles a condition or filter expression; kind goes into errors: "Invalid FilterExpression: ...".
 func (s *Scope) Condition(kind Kind, text string) (*Condition, error) {
 	root, err := s.condition(text)
 	if err != nil {

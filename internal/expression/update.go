@@ -116,10 +116,10 @@ func errAbsent() error {
 }
 func errType() error { return refuse("An operand in the update expression has an incorrect data type") }
 
-// Apply returns the item after the update; nil is the item that does not exist yet, whose key the caller adds. All right
-// sides see the item as it was. Containers on the way to a target are copied, the rest is shared. Set elements of a list
-// beyond its end are appended in the order of their indexes; removed elements close ranks afterwards. After an error the
-// item is as it was.
+// Apply returns the item after the update; nil is the item that does not exist yet, whose key the caller adds. All
+// right sides see the item as it was. Containers on the way to a target are copied, the rest is shared. Set elements of
+// a list beyond its end are appended in the order of their indexes; removed elements close ranks afterwards. The item
+// given is never changed.
 func (u *Update) Apply(attributes map[string]item.Value) (map[string]item.Value, error) {
 	after, _, err := u.apply(item.Value{Type: item.M, Map: attributes}, true, u.root, attributes)
 	if err != nil {
