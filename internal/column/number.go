@@ -1,0 +1,212 @@
+package column
+
+import (
+	"strconv"
+
+	"dynaferry/internal/item"
+)
+
+// normal returns the normal form of the N at index i, valid until the next call.
+func (s *Shredder) normal(it item.Item, i int) []byte {
+	if token := &it.Tape[i]; token.Flags&item.Normal != 0 {
+		return it.Src[token.Off:token.End]
+	}
+	s.space = it.AppendNumber(s.space[:0], i)
+	return s.space
+}
+
+// small is a number of at most 18 digits: its signed digits without point, the digits in front of the point (0 for
+// 0.5) and behind it.
+type small struct {
+	mantissa      int64
+	digits, scale int
+}
+
+// parseSmall reads a normal form of at most 18 digits.
+func parseSmall(text []byte) (n small, ok bool) {
+	digits := text
+	if digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) > longDigits+1 {
+		return n, false
+	}
+	v, point := int64(0), -1
+	for i, c := range digits {
+		if c == '.' {
+			point = i
+			continue
+		}
+		v = v*10 + int64(c-'0')
+	}
+	n.digits = len(digits)
+	if point >= 0 {
+		n.digits, n.scale = point, len(digits)-point-1
+	} else if n.digits > longDigits {
+		return n, false
+	}
+	if digits[0] == '0' {
+		n.digits = 0
+	}
+	if len(digits) < len(text) {
+		v = -v
+	}
+	n.mantissa = v
+	return n, true
+}
+
+// number appends to a column of the ladder.
+func (s *Shredder) number(c *col, it item.Item, i int) {
+	text := s.normal(it, i)
+	n, ok := parseSmall(text)
+	if !ok || n.scale >= binScales {
+		s.large(c, it, i, shapeOf(text))
+		return
+	}
+	if c.bins != nil {
+		c.bins[n.digits*binScales+n.scale]++
+		c.digits, c.scale = max(c.digits, n.digits), max(c.scale, n.scale)
+	}
+	for {
+		switch c.field.Kind {
+		case Long:
+			if n.scale == 0 {
+				c.here()
+				c.longs = append(c.longs, n.mantissa)
+				c.slots.full()
+				return
+			}
+		case Decimal18:
+			if n.scale <= c.field.Scale && n.digits <= c.field.Precision()-c.field.Scale {
+				c.here()
+				c.longs = append(c.longs, n.mantissa*int64(pow10[c.field.Scale-n.scale]))
+				c.slots.full()
+				return
+			}
+		default:
+			if w, ok := wideOf(n.mantissa).rescale(n.scale, c.field.Scale, c.field.Precision()); ok {
+				s.wide(c, w)
+				return
+			}
+		}
+		if !s.climb(c) {
+			s.range_(c, it, i)
+			return
+		}
+	}
+}
+
+// large appends a number that is not small.
+func (s *Shredder) large(c *col, it item.Item, i int, sh shape) {
+	s.countNumber(c, sh, 1)
+	c.digits, c.scale = max(c.digits, sh.digits()), max(c.scale, sh.scale())
+	c.beyond = c.beyond || sh.scale() == 0 && !sh.fits(rung{kind: Long})
+	d := it.Decimal(i)
+	for {
+		switch c.field.Kind {
+		case Long:
+			if v, ok := d.Int(); ok {
+				c.here()
+				c.longs = append(c.longs, v)
+				c.slots.full()
+				return
+			}
+		case Decimal18:
+			if w, ok := mantissa(d, c.field.Precision(), c.field.Scale); ok {
+				c.here()
+				c.longs = append(c.longs, int64(w.lo))
+				c.slots.full()
+				return
+			}
+		default:
+			if w, ok := mantissa(d, c.field.Precision(), c.field.Scale); ok {
+				s.wide(c, w)
+				return
+			}
+		}
+		if !s.climb(c) {
+			s.range_(c, it, i)
+			return
+		}
+	}
+}
+
+func (s *Shredder) wide(c *col, w wide) {
+	c.here()
+	c.bytes = appendWide(c.bytes, w)
+	c.ends = append(c.ends, uint32(len(c.bytes)))
+	c.slots.full()
+}
+
+func (s *Shredder) range_(c *col, it item.Item, i int) {
+	c.field.Spilled = true
+	s.misfit(c, Range, it, i)
+}
+
+// climb takes the column to the narrowest rung that holds all numbers so far; false when it stands there, is not free
+// to move, or there is none. The last is left to Slab, which knows the histogram.
+func (s *Shredder) climb(c *col) bool {
+	if c.fixed {
+		return false
+	}
+	to := rung{Decimal38, c.scale, 38}
+	switch {
+	case c.scale == 0 && !c.beyond:
+		to = rung{kind: Long}
+	case c.digits+c.scale <= 18:
+		to = rung{Decimal18, c.scale, 18}
+	case c.digits+c.scale > 38:
+		return false
+	}
+	if to.kind == c.field.Kind && to.scale == c.field.Scale {
+		return false
+	}
+	v := Vector{Leaf: Leaf{Field: &c.field}, Longs: c.longs, Bytes: c.bytes, Ends: c.ends}
+	if !v.climb(to) {
+		return false
+	}
+	c.longs, c.bytes, c.ends = v.Longs, v.Bytes, v.Ends
+	c.field.Kind, c.field.Scale, c.field.Digits = to.kind, to.scale, 0
+	return true
+}
+
+// wished appends to the columns that exist by wish only: double, date, timestamp.
+func (s *Shredder) wished(c *col, it item.Item, i int) {
+	var text []byte
+	if it.Tape[i].Type == item.N {
+		text = s.normal(it, i)
+		s.countNumber(c, shapeOf(text), 1)
+	} else {
+		text = it.Text(i)
+		c.count++
+	}
+	if c.field.Kind == Double {
+		v, _ := strconv.ParseFloat(string(text), 64) // DynamoDB's range lies within float64's
+		c.here()
+		c.doubles = append(c.doubles, v)
+		c.slots.full()
+		if !restores(v, text) {
+			s.misfit(c, Inexact, it, i)
+		}
+		return
+	}
+	v, how := parseMoment(&c.field, text)
+	if how == noMoment {
+		s.misfit(c, Range, it, i)
+		return
+	}
+	c.here()
+	c.longs = append(c.longs, v)
+	c.slots.full()
+	if how == near {
+		s.misfit(c, Inexact, it, i)
+	}
+}
+
+// restores tells whether the shortest text of a double is the same number again.
+func restores(v float64, normal []byte) bool {
+	var shortest [32]byte
+	var space [item.NumberBytesMax]byte
+	back, err := item.AppendNumber(space[:0], strconv.AppendFloat(shortest[:0], v, 'e', -1, 64))
+	return err == nil && string(back) == string(normal)
+}
