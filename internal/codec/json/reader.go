@@ -1,0 +1,201 @@
+package json
+
+import (
+	"bytes"
+	"io"
+
+	"dynaferry/internal/codec"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+)
+
+// The defaults of ReaderOptions.
+const (
+	// RecordBytesMax holds the largest item (400 KB) written with six bytes a character and indented.
+	RecordBytesMax = 16 << 20
+	// BatchBytes is about the best for caches and small enough for many batches in flight.
+	BatchBytes = 1 << 20
+)
+
+// ReaderOptions of a Reader. The zero value reads plain types and stops at the first bad record.
+type ReaderOptions struct {
+	// Types restores what JSON lost, by path as in Loss.Path: "tags" is SS, "orders[].photo" is B. Sets are read from arrays, B
+	// from base64 strings, N also from strings, S also from numbers, with their text as it stands. A null stays NULL, an
+	// empty array stays L, and any other value is rejected.
+	Types map[string]item.Type
+	// Rejects receives bad records. When nil the first one ends reading with its error.
+	Rejects codec.Rejects
+	// RecordBytesMax bounds one record; longer ones are rejected. 0 is the default.
+	RecordBytesMax int
+	// BatchBytes is how large a batch becomes before it is returned. 0 is the default.
+	BatchBytes int
+}
+
+// shape is how records follow each other.
+type shape uint8
+
+const (
+	unknown  shape = iota // nothing seen yet
+	lines                 // one object a line
+	sequence              // objects over several lines, or several on one
+	array                 // elements of one top-level array
+	over                  // behind the array's end
+)
+
+// Reader is a codec.Reader of JSON lines, of pretty-printed objects one after the other, or of one top-level array of objects.
+// Which of them is seen from the first record.
+type Reader struct {
+	win    *codec.Window
+	opts   ReaderOptions
+	parser parser
+	shape  shape
+	line   int64 // number of the line at the window's beginning
+	first  bool  // no element of the array was read yet
+	err    error // sticky
+}
+
+// NewReader returns a reader over r, whose codec.Chunks are used when it has them.
+func NewReader(r io.Reader, opts ReaderOptions) *Reader {
+	if opts.RecordBytesMax == 0 {
+		opts.RecordBytesMax = RecordBytesMax
+	}
+	if opts.BatchBytes == 0 {
+		opts.BatchBytes = BatchBytes
+	}
+	return &Reader{win: codec.NewWindow(r), opts: opts, parser: newParser(opts.Types), line: 1, first: true}
+}
+
+// Read implements codec.Reader.
+func (r *Reader) Read(b *item.Batch) error {
+	b.Reset()
+	b.FirstLine, b.Offset = r.line, r.win.Offset()
+	r.parser.begin(b)
+	for r.err == nil && len(b.Src) < r.opts.BatchBytes {
+		r.err = r.record()
+	}
+	if len(b.Rows) > 0 {
+		return nil
+	}
+	return r.err
+}
+
+// record reads one record, or some of the space between records.
+func (r *Reader) record() error {
+	switch r.shape {
+	case lines:
+		return r.lineRecord()
+	case sequence:
+		return r.sequenceRecord()
+	case array:
+		return r.arrayRecord()
+	case over:
+		return r.afterArray()
+	}
+	return r.detect()
+}
+
+// take parses the n bytes at the front as one record, uses them up and tells whether they were an item.
+func (r *Reader) take(n int) (fine bool, err error) {
+	raw := r.win.Bytes()[:n]
+	problem := r.parser.parse(raw, fault.Place{Line: r.line, Offset: r.win.Offset()})
+	if problem != nil {
+		err = r.reject(raw, problem)
+	}
+	if err == nil {
+		r.advance(n)
+	}
+	return problem == nil, err
+}
+
+// reject hands the record at the front over.
+func (r *Reader) reject(raw []byte, err error) error {
+	place := fault.PlaceOf(err)
+	if place.Line == 0 {
+		place = fault.Place{Line: r.line, Offset: r.win.Offset()}
+		err = fault.At(err, place)
+	}
+	if r.opts.Rejects == nil {
+		return err
+	}
+	return r.opts.Rejects(codec.Reject{Place: place, Raw: raw, Err: err})
+}
+
+// advance uses n bytes up and counts their lines.
+func (r *Reader) advance(n int) {
+	r.line += int64(bytes.Count(r.win.Bytes()[:n], newline))
+	r.win.Advance(n)
+}
+
+var newline = []byte{'\n'}
+
+// lineRecord reads one line; the last one may lack its line feed.
+func (r *Reader) lineRecord() error {
+	seen := 0
+	for {
+		data := r.win.Bytes()
+		if i := bytes.IndexByte(data[seen:], '\n'); i >= 0 && seen+i <= r.opts.RecordBytesMax {
+			return r.takeLine(seen + i + 1)
+		}
+		if len(data) > r.opts.RecordBytesMax {
+			return r.tooLong()
+		}
+		seen = len(data)
+		if err := r.win.More(); err == io.EOF && seen > 0 {
+			return r.takeLine(seen)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// takeLine takes a line that is not blank.
+func (r *Reader) takeLine(n int) error {
+	if len(bytes.TrimLeft(r.win.Bytes()[:n], space)) == 0 {
+		r.advance(n)
+		return nil
+	}
+	_, err := r.take(n)
+	return err
+}
+
+const space = " \t\r\n"
+
+// tooLong rejects a record above the bound and skips the rest of its line without holding it.
+func (r *Reader) tooLong() error {
+	err := fault.New(fault.Limit, "record is longer than %d bytes", r.opts.RecordBytesMax)
+	if err := r.reject(r.win.Bytes()[:r.opts.RecordBytesMax], err); err != nil {
+		return err
+	}
+	r.advance(r.opts.RecordBytesMax)
+	return r.skipLine()
+}
+
+// skipLine uses up what is left of a line.
+func (r *Reader) skipLine() error {
+	for {
+		data := r.win.Bytes()
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			r.advance(i + 1)
+			return nil
+		}
+		r.advance(len(data))
+		if err := r.win.More(); err != nil {
+			return err
+		}
+	}
+}
+
+// skipSpace uses white space up and returns the byte behind it.
+func (r *Reader) skipSpace() (byte, error) {
+	for {
+		data := r.win.Bytes()
+		rest := bytes.TrimLeft(data, space)
+		r.advance(len(data) - len(rest))
+		if len(rest) > 0 {
+			return rest[0], nil
+		}
+		if err := r.win.More(); err != nil {
+			return 0, err
+		}
+	}
+}
