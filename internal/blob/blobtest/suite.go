@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"ranges", testRanges},
 		{"read of a version", testReadVersion},
 		{"odd names", testOddNames},
+		{"control name", testControlName},
 		{"list order", testListOrder},
 		{"list pages", testListPages},
 		{"metadata", testMetadata},
