@@ -30,9 +30,11 @@ const (
 	learntMax      = 4096    // transitions in all
 	nodesMax       = 1 << 13 // in all
 	namesMax       = 256     // of one map; the next are data rather than attributes, and share a node
-	popsMax        = 6
+	popsMax        = 8       // this and the next three are powers of two, so that indices need no check
 	tokensMax      = 8
 	pushesMax      = 4
+	framesMax      = 64      // at least item.NestingMax + 2
+	looseMax       = 1 << 16 // names without slot that are remembered at once
 )
 
 // node is a place of values.
@@ -71,8 +73,8 @@ type transition struct {
 	kind   kind
 	hits   uint32
 	next   *state
-	token  [tokensMax]item.Token
-	popEnd [popsMax]uint32 // behind the closing bracket, from the literal's start
+	token  [tokensMax][2]uint64 // item.Tokens with offsets from the literal's start, the leaf's last
+	popEnd [popsMax]uint32      // behind the closing bracket, from the literal's start
 	push   [pushesMax]push
 	tail   literal
 }
@@ -116,8 +118,9 @@ type automaton struct {
 	instance uint32
 	loose    map[looseName]struct{} // names without slot of the current item
 
-	step  scratch
-	stack [item.NestingMax + 2]frame
+	made  scratch    // by walk
+	rest  transition // by step
+	stack [framesMax]frame
 	src   []byte // what is being parsed, for the few who need its length
 	tape  []item.Token
 }
@@ -132,7 +135,7 @@ func newAutomaton(wrapped bool) *automaton {
 	a := &automaton{wrapped: wrapped, seen: make([]uint32, 1, 64), loose: map[looseName]struct{}{}}
 	a.root = &inside{t: item.M, level: 1, names: map[string]*node{}}
 	a.root.any = &node{in: a.root}
-	a.start = &state{kind: kindStart}
+	a.start = newState(nil, kindStart)
 	return a
 }
 
@@ -169,10 +172,17 @@ func (a *automaton) inside(n *node, t item.Type) *inside {
 	return fresh
 }
 
+// newState returns a state whose first transition matches nothing, so that there always is a first one.
+func newState(n *node, k kind) *state {
+	s := &state{node: n, kind: k}
+	s.to[0] = &transition{size: literalMax + 1}
+	return s
+}
+
 // state returns the state of a leaf at a node.
 func (n *node) state(k kind) *state {
 	if n.states[k] == nil {
-		n.states[k] = &state{node: n, kind: k}
+		n.states[k] = newState(n, k)
 	}
 	return n.states[k]
 }

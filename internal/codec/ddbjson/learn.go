@@ -20,10 +20,10 @@ type scratch struct {
 }
 
 // walk parses what stands between the leaf of state s, whose content ends at p, and the next one, in the compact form
-// that DynamoDB, its SDKs and its exports write. It fills a.step and returns false for anything else, white space and
+// that DynamoDB, its SDKs and its exports write. It fills a.made and returns false for anything else, white space and
 // escaped names included: then the checked parser takes the whole item.
 func (a *automaton) walk(s *state, base unsafe.Pointer, p uint) bool {
-	w := &a.step
+	w := &a.made
 	*w = scratch{popEnd: w.popEnd[:0], token: w.token[:0], push: w.push[:0]}
 	q, in := p, a.root
 	if s.kind == kindStart {
@@ -98,7 +98,7 @@ func (w *scratch) open(t item.Type, off uint) {
 
 // member parses from a member or element of in, at q, to the next leaf.
 func (a *automaton) member(in *inside, base unsafe.Pointer, p, q uint) bool {
-	w := &a.step
+	w := &a.made
 	for in != nil && in.level <= item.NestingMax+1 {
 		n := in.any
 		if in.t == item.M {
@@ -201,7 +201,7 @@ func (a *automaton) name(in *inside, base unsafe.Pointer, p, q uint) (*node, uin
 	if flags&item.Escaped != 0 || at(base, end) != '"' || at(base, end+1) != ':' {
 		return nil, 0, false
 	}
-	w := &a.step
+	w := &a.made
 	n := a.named(in, unsafe.Slice((*byte)(unsafe.Add(base, q)), end-q))
 	switch {
 	case n.slot == 0:
@@ -224,6 +224,11 @@ func (w *scratch) leaf(n *node, k kind, base unsafe.Pointer, p, q uint) bool {
 		}
 		q++
 	}
+	leaf := item.Token{Off: uint32(q - p), Skip: 1, Type: item.Type(k)}
+	if leaf.Type == item.N {
+		leaf.Flags = item.Normal // what most are; the others' are set when they are read
+	}
+	w.token = append(w.token, leaf)
 	w.kind, w.size, w.next = k, uint32(q-p), n.state(k)
 	return true
 }
@@ -242,22 +247,25 @@ func (w *scratch) empty(n *node, t item.Type, p, q uint) bool {
 }
 
 // learn keeps the walk just made as a transition of s, if it is short and there is room.
-func (a *automaton) learn(s *state, base unsafe.Pointer, p uint) {
-	w := &a.step
+func (a *automaton) learn(s *state, base unsafe.Pointer, p uint) *transition {
+	w := &a.made
 	if w.loose || w.size > literalMax || len(w.popEnd) > popsMax || len(w.token) > tokensMax ||
 		len(w.push) > pushesMax || s.n == transitionsMax || a.learnt == learntMax {
-		return
+		return nil
 	}
 	t := &transition{size: w.size, slot: w.slot, kind: w.kind, next: w.next,
 		pops: uint8(len(w.popEnd)), tokens: uint8(len(w.token)), pushes: uint8(len(w.push))}
 	copy(t.popEnd[:], w.popEnd)
-	copy(t.token[:], w.token)
+	for i := range w.token {
+		t.token[i] = *(*[2]uint64)(unsafe.Pointer(&w.token[i]))
+	}
 	copy(t.push[:], w.push)
 	t.head.set(base, p, int(w.size))
 	t.tail.set(base, p+headBytes, int(w.size)-headBytes)
 	s.to[s.n] = t
 	s.n++
 	a.learnt++
+	return t
 }
 
 // set takes the first size bytes at p, as far as there is room.

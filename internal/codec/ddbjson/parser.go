@@ -23,6 +23,7 @@ const (
 // ready. It is not for concurrent use.
 type Parser struct {
 	automata [2]*automaton // by Shape
+	lineMax  int           // bytes of a line; 0: no limit
 }
 
 // parsers lends Parsers to the package's functions: learning anew for each page would cost more than parsing it.
@@ -51,6 +52,9 @@ func (p *Parser) ParseLines(b *item.Batch, shape Shape, final bool, reject codec
 		limit = bytes.LastIndexByte(b.Src, '\n') + 1
 	}
 	l := &lineParser{automaton: p.automaton(shape), b: b, shape: shape, limit: limit, reject: reject}
+	if l.lineMax = p.lineMax; l.lineMax == 0 {
+		l.lineMax = item.BatchBytesMax
+	}
 	restore := l.begin(b)
 	defer restore()
 	consumed, err = l.run()
@@ -72,6 +76,9 @@ func (a *automaton) begin(b *item.Batch) (end func()) {
 	before := *sentinel
 	*sentinel = 0
 	a.src, a.tape = b.Src, b.Tape
+	if len(a.loose) > 0 {
+		clear(a.loose)
+	}
 	return func() {
 		*sentinel = before
 		b.Tape = a.tape
@@ -87,6 +94,8 @@ type lineParser struct {
 	limit  int // where the last whole line ends
 	line   int // lines done with
 	reject codec.Rejects
+
+	lineMax int
 }
 
 func (l *lineParser) run() (consumed int, err error) {
@@ -94,7 +103,7 @@ func (l *lineParser) run() (consumed int, err error) {
 	for p < l.limit {
 		first := len(l.tape)
 		end, ok := l.item(uint(p))
-		if ok && l.src[:l.limit+1][end] == '\n' { // the sentinel's byte may be looked at
+		if ok && l.src[:l.limit+1][end] == '\n' && int(end)-p <= l.lineMax { // the sentinel's byte may be looked at
 			l.row(first)
 			p = int(end) + 1
 			continue
@@ -125,12 +134,19 @@ func (l *lineParser) odd(p int) (next int, err error) {
 		return next, nil
 	}
 	first := len(l.tape)
+	if end-p > l.lineMax {
+		return l.refuse(fault.At(errLineMax(l.lineMax), fault.Place{Offset: int64(p)}), p, end, next)
+	}
 	if err := c.record(l.shape); err != nil {
 		return l.refuse(err, p, end, next)
 	}
 	l.tape = c.tape
 	l.row(first)
 	return next, nil
+}
+
+func errLineMax(lineMax int) error {
+	return fault.New(fault.Limit, "line is longer than %d bytes", lineMax)
 }
 
 func (l *lineParser) refuse(err error, p, end, next int) (int, error) {
@@ -141,7 +157,10 @@ func (l *lineParser) refuse(err error, p, end, next int) (int, error) {
 		return p, fault.At(cause(err), place)
 	}
 	l.line++
-	refused := fault.At(cause(err), fault.Place{Path: at.Path})
+	refused := cause(err)
+	if at.Path != "" {
+		refused = fault.At(refused, fault.Place{Path: at.Path})
+	}
 	return next, l.reject(codec.Reject{Place: place, Raw: l.src[p:end:end], Err: refused})
 }
 
@@ -173,10 +192,10 @@ func (c *checked) wrapper() error {
 	if err := c.text(at, `"Item"`); err != nil {
 		return err
 	}
-	name := c.content(at)
+	name, off := c.content(at), int(c.tape[at].Off)-1
 	c.tape = c.tape[:at]
 	if string(name) != "Item" {
-		return c.corrupt("the line's member is %.40q, want \"Item\"", name)
+		return c.place(fault.New(fault.Corrupt, "the line's member is %.40q, want \"Item\"", name), off)
 	}
 	return c.expect(':')
 }

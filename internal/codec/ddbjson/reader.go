@@ -49,7 +49,7 @@ func NewReader(r io.Reader, opts ReaderOptions) *Reader {
 	if opts.LineMax <= 0 {
 		opts.LineMax = lineMaxDefault
 	}
-	return &Reader{r: r, opts: opts, line: 1}
+	return &Reader{r: r, opts: opts, line: 1, parser: Parser{lineMax: opts.LineMax}}
 }
 
 // Read implements codec.Reader. An error of the stream below comes after the items of the whole lines before it, with
@@ -149,7 +149,7 @@ func (r *Reader) read(src []byte) []byte {
 // tooLong rejects the line that src starts with and begins to skip it.
 func (r *Reader) tooLong(src []byte) error {
 	place := fault.Place{Line: r.line, Offset: r.offset}
-	err := fault.New(fault.Limit, "line is longer than %d bytes", r.opts.LineMax)
+	err := errLineMax(r.opts.LineMax)
 	r.offset += int64(len(src))
 	r.skip = true
 	if r.opts.Rejects == nil {

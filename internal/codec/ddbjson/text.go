@@ -32,7 +32,7 @@ func at(base unsafe.Pointer, p uint) byte { return *(*byte)(unsafe.Add(base, p))
 // special flags, in the high bit of each byte, quotes, backslashes, control characters and bytes above 0x7F. The lowest
 // flag is exact; those above may be too many, because subtraction borrows.
 func special(x uint64) uint64 {
-	return ((x ^ quotes) - ones | (x ^ slashes) - ones | x - spaces | x) & highs
+	return (((x ^ quotes) - ones) | ((x ^ slashes) - ones) | (x - spaces) | x) & highs
 }
 
 // plainText returns the position of the first byte from p on that special flags.

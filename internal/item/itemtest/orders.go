@@ -50,7 +50,7 @@ func AppendOrder(dst []byte, seed, i uint64) []byte {
 	dst = append(dst, `]},"tags":{"SS":["web","`...)
 	dst = append(dst, r.one("gift", "b2b", "promo", "repeat")...)
 	dst = append(dst, `"]},"note":{"S":"`...)
-	for n := range 3 + r.below(4) {
+	for n := range 12 + r.below(12) {
 		if n > 0 {
 			dst = append(dst, ' ')
 		}
