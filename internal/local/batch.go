@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -257,11 +256,11 @@ func (c *call) writeAll(list []tableBatch, deletes map[*record]bool) error {
 	}
 	results, err := c.db.store.UpdateMany(c.ctx, writes, false)
 	if err != nil {
-		return c.gone(err)
+		return err
 	}
 	for n, r := range results {
 		if r.Err != nil {
-			return c.gone(r.Err) // those before it are durable: writing them again changes nothing
+			return r.Err // those before it are durable: writing them again changes nothing
 		}
 		b, size := &list[places[n].table], sizes[places[n]]
 		units := item.WriteUnits(max(size, r.Commit.OldSize))
@@ -411,7 +410,7 @@ func (c *call) replyReads(list []tableBatch, consumed consumption) error {
 			read += size
 			done++
 		}
-		c.out = append(bytes.TrimSuffix(c.out, []byte(",")), ']')
+		c.out = append(trimComma(c.out), ']')
 	}
 	c.out = append(c.out, '}')
 	if done == 0 {
@@ -442,7 +441,7 @@ func btoi(b bool) int {
 func (c *call) readOne(b *tableBatch, key store.Key) (size int, err error) {
 	raw, found, err := c.db.store.Get(b.table.id, key)
 	if err != nil {
-		return 0, c.gone(err)
+		return 0, err
 	}
 	if found {
 		if size, err = c.appendItem(raw, b.projection); err != nil {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -131,10 +132,14 @@ func (c *constraints) err() error {
 	return invalid("%d validation error%s detected: %s", len(found), s, strings.Join(found, "; "))
 }
 
-// gone turns the store's complaint about a table that was dropped while the request ran into the service's.
-func (c *call) gone(err error) error {
-	if fault.KindOf(err) == fault.NotFound {
+// answer is what an error becomes on the wire. The store knows no table that was dropped while a request ran.
+func answer(err error) *apiError {
+	var e *apiError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case fault.KindOf(err) == fault.NotFound:
 		return notFound("Requested resource not found")
 	}
-	return err
+	return internalError(err)
 }

@@ -65,10 +65,7 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.db, c.ctx, c.host, c.out = db, r.Context(), r.Host, c.out[:0]
 	status := http.StatusOK
 	if err := c.serve(r); err != nil {
-		var e *apiError
-		if !errors.As(err, &e) {
-			e = internalError(err)
-		}
+		e := answer(err)
 		c.out, status = fail(c.out[:0], e), e.Status
 	}
 	reply(w, c.out, status)

@@ -190,7 +190,7 @@ func (c *call) do(t *table, d *deed) (units float64, err error) {
 	}}
 	results, err := c.db.store.UpdateMany(c.ctx, []store.Write{write}, false)
 	if err != nil {
-		return 0, c.gone(err)
+		return 0, err
 	}
 	r := results[0]
 	units = item.WriteUnits(max(r.Commit.OldSize, d.newSize))
@@ -405,7 +405,7 @@ func (c *call) getItem() error {
 	}
 	raw, found, err := c.db.store.Get(t.id, key)
 	if err != nil {
-		return c.gone(err)
+		return err
 	}
 	size := 0
 	if found {
@@ -422,13 +422,17 @@ func (c *call) getItem() error {
 
 // appendItem appends a stored item, projected when asked, and tells its whole size.
 func (c *call) appendItem(raw []byte, p *expression.Projection) (size int, err error) {
+	if p == nil {
+		c.out = append(c.out, raw...)
+		if size, ok := sizeOf(raw); ok {
+			return size, nil
+		}
+	}
 	it, err := tokens(&c.spare, raw)
 	if err != nil {
 		return 0, err
 	}
-	if p == nil {
-		c.out = append(c.out, raw...)
-	} else {
+	if p != nil {
 		c.out = c.appendProjected(c.out, it, p)
 	}
 	return item.Size(it), nil

@@ -9,9 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"dynaferry/internal/codec/ddbjson"
 	"dynaferry/internal/fault"
-	"dynaferry/internal/item"
 	"dynaferry/internal/local/store"
 )
 
@@ -42,7 +40,7 @@ func Open(opts Options) (*DB, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: sizer(), Clock: opts.Clock})
+	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: size, Clock: opts.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("open the local DynamoDB: %w", err)
 	}
@@ -63,20 +61,13 @@ func (db *DB) Close() error { return db.store.Close() }
 
 func (db *DB) now() time.Time { return db.opts.Clock() }
 
-// sizer gives the store DynamoDB's idea of an item's size.
-func sizer() func(raw []byte) int {
-	pool := sync.Pool{New: func() any { return new(item.Batch) }}
-	return func(raw []byte) int {
-		b := pool.Get().(*item.Batch)
-		defer pool.Put(b)
-		b.Reset()
-		b.Src = append(b.Src, raw...)
-		b.Src = item.GrowSlack(b.Src)
-		if err := ddbjson.Parse(b, 0); err != nil {
-			return len(raw)
-		}
-		return item.Size(b.Item(0))
+// size gives the store DynamoDB's idea of an item's size.
+func size(raw []byte) int {
+	n, ok := sizeOf(raw)
+	if !ok {
+		return len(raw) // not one of ours; nothing but the table's byte count depends on it
 	}
+	return n
 }
 
 // The bounds of a connection. A request is read whole before it is looked at, and is at most 16 MB.

@@ -110,38 +110,26 @@ func (c *call) walk(it *store.Iterator, t *table, p *paging, compiled *expressio
 		c.out = append(c.out, '[')
 	}
 	var last []byte
-	scanned, matched, size, full := 0, 0, 0, false
+	scanned, matched, total, full := 0, 0, 0, false
 	for !full && it.Next() {
-		raw := it.Raw()
-		one, err := tokens(&c.spare, raw)
+		size, keep, err := c.evaluate(it.Raw(), p, compiled)
 		if err != nil {
 			return err
 		}
 		scanned++
-		size += item.Size(one)
-		full = scanned == p.limit || size >= pageBytesMax
-		if full {
-			if last, err = t.keys.AppendKeyJSON(nil, one); err != nil {
-				return fmt.Errorf("key of a stored item: %w", err)
+		matched += btoi(keep)
+		total += size
+		if full = scanned == p.limit || total >= pageBytesMax; full {
+			if last, err = t.lastKey(&c.spare, it.Raw()); err != nil {
+				return err
 			}
-		}
-		if compiled.Filter != nil && !compiled.Filter.Match(one) {
-			continue
-		}
-		matched++
-		switch {
-		case p.count:
-		case compiled.Projection != nil:
-			c.out = append(c.appendProjected(c.out, one, compiled.Projection), ',')
-		default:
-			c.out = append(append(c.out, raw...), ',')
 		}
 	}
 	if err := it.Close(); err != nil {
-		return c.gone(err)
+		return err
 	}
 	if !p.count {
-		c.out = append(bytes.TrimSuffix(c.out, []byte(",")), ']')
+		c.out = append(trimComma(c.out), ']')
 	}
 	c.member("Count")
 	c.out = strconv.AppendInt(c.out, int64(matched), 10)
@@ -151,10 +139,58 @@ func (c *call) walk(it *store.Iterator, t *table, p *paging, compiled *expressio
 		c.member("LastEvaluatedKey")
 		c.out = append(c.out, last...)
 	}
-	units := item.ReadUnits(size, p.consistent)
+	units := item.ReadUnits(total, p.consistent)
 	c.didRead(t, units)
 	c.consumed(p.consumed, t.def.Name, units)
 	return c.finish()
+}
+
+// evaluate appends a stored item and a comma to the reply when the filter lets it pass and items are asked for, and
+// tells its size. Raw items pass through without being looked into.
+func (c *call) evaluate(raw []byte, p *paging, compiled *expression.Compiled) (size int, keep bool, err error) {
+	if compiled.Filter == nil && compiled.Projection == nil {
+		if size, ok := sizeOf(raw); ok {
+			if !p.count {
+				c.out = append(append(c.out, raw...), ',')
+			}
+			return size, true, nil
+		}
+	}
+	it, err := tokens(&c.spare, raw)
+	if err != nil {
+		return 0, false, err
+	}
+	size = item.Size(it)
+	switch {
+	case compiled.Filter != nil && !compiled.Filter.Match(it):
+		return size, false, nil
+	case p.count:
+	case compiled.Projection != nil:
+		c.out = append(c.appendProjected(c.out, it, compiled.Projection), ',')
+	default:
+		c.out = append(append(c.out, raw...), ',')
+	}
+	return size, true, nil
+}
+
+// lastKey is LastEvaluatedKey for a page that ends with a stored item.
+func (t *table) lastKey(b *item.Batch, raw []byte) ([]byte, error) {
+	it, err := tokens(b, raw)
+	if err != nil {
+		return nil, err
+	}
+	last, err := t.keys.AppendKeyJSON(nil, it)
+	if err != nil {
+		return nil, fmt.Errorf("key of a stored item: %w", err)
+	}
+	return last, nil
+}
+
+func trimComma(out []byte) []byte {
+	if out[len(out)-1] == ',' {
+		return out[:len(out)-1]
+	}
+	return out
 }
 
 const saysStart = "The provided starting key is invalid"

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 
@@ -91,7 +92,7 @@ func (r *record) diagnose(raw []byte, cause error) error {
 		if cause == nil {
 			cause = err
 		}
-		r.err = invalid("%s", cause.Error())
+		r.err = invalid("%s", words(cause))
 		return nil
 	}
 	r.Item = it
@@ -296,27 +297,39 @@ func binary(raw []byte) ([]byte, error) {
 	return data, nil
 }
 
-// appendNormal appends the item with every number in normal form, all else byte for byte as it came.
+// appendNormal appends the item with every number in normal form and no loose bits behind the bytes of binary values;
+// all else byte for byte as it came.
 func appendNormal(dst []byte, it item.Item) []byte {
 	from := it.Tape[0].Off
 	for i := range it.Tape {
 		token := &it.Tape[i]
-		if token.Type != item.N || token.Flags&item.Normal != 0 {
+		switch {
+		case token.Type == item.N && token.Flags&item.Normal == 0:
+			dst = append(dst, it.Src[from:token.Off]...)
+			dst = it.AppendNumber(dst, i)
+		case token.Type == item.B && loose(it.Src[token.Off:token.End]):
+			dst = append(dst, it.Src[from:token.Off]...)
+			dst = base64.StdEncoding.AppendEncode(dst, it.Bytes(i, nil))
+		default:
 			continue
 		}
-		dst = append(dst, it.Src[from:token.Off]...)
-		dst = it.AppendNumber(dst, i)
 		from = token.End
 	}
 	return append(dst, it.Src[from:it.Tape[0].End]...)
 }
 
-// normal tells whether appendNormal would change nothing, so that the request's own bytes can be stored.
-func normal(it item.Item) bool {
-	for i := range it.Tape {
-		if it.Tape[i].Type == item.N && it.Tape[i].Flags&item.Normal == 0 {
-			return false
-		}
+// loose tells whether base64 text may say bits behind its last byte: MR== means what MQ== does. Escaped text is taken
+// for loose.
+func loose(content []byte) bool {
+	if bytes.IndexByte(content, '\\') >= 0 {
+		return true
 	}
-	return true
+	n := len(content)
+	if n < 4 || content[n-1] != '=' {
+		return false
+	}
+	if content[n-2] == '=' {
+		return bytes.IndexByte([]byte("AQgw"), content[n-3]) < 0 // four bits must be 0
+	}
+	return bytes.IndexByte([]byte("AEIMQUYcgkosw048"), content[n-2]) < 0 // two
 }
