@@ -1,0 +1,21 @@
+//go:build peers
+
+package aws
+
+import (
+	"os"
+	"testing"
+
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/dynamo/dynamotest"
+)
+
+// TestSuitePeerTables runs the suite against a real counterpart, for instance DynamoDB Local.
+func TestSuitePeerTables(t *testing.T) {
+	endpoint := os.Getenv("DYNAFERRY_PEER_DYNAMODB")
+	if endpoint == "" {
+		t.Skip("DYNAFERRY_PEER_DYNAMODB names no endpoint")
+	}
+	d := tables(t, endpoint)
+	dynamotest.Run(t, func(*testing.T) dynamo.Client { return d }, dynamotest.Options{NoBatchUnits: true})
+}
