@@ -1,6 +1,7 @@
 package item
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"github.com/zeebo/xxh3"
@@ -88,18 +89,54 @@ func avalanche(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// members hashes the map at index i and returns the index behind it.
+// members hashes the map at index i and returns the index behind it. The usual cases, a short name that was seen before
+// and a plain scalar, are written out here: calls would take as long as the hashing.
 func (h *Hasher) members(it Item, i int) (half, int) {
-	var sum half
-	n := 0
-	end := i + int(it.Tape[i].Skip)
-	for i++; i < end; n++ {
-		name := h.name(it, i)
+	var lo, hi, carry uint64
+	n, tape, src := 0, it.Tape[:i+int(it.Tape[i].Skip)], it.Src
+	for i++; i+1 < len(tape); n++ {
+		token := &tape[i]
+		var name half
+		if size := uint64(token.End - token.Off); size-1 < 2*wordBytes && token.Flags&Escaped == 0 {
+			first, last := binary.LittleEndian.Uint64(src[token.Off:]), uint64(0)
+			if size < wordBytes {
+				first &= 1<<(8*size) - 1
+			} else {
+				last = binary.LittleEndian.Uint64(src[token.End-wordBytes:])
+			}
+			slot := &h.names[(first^bits.RotateLeft64(last, 29)+size)*0x9e3779b97f4a7c15>>(64-nameBits)]
+			if slot.first != first || slot.last != last || slot.size != size {
+				*slot = nameSlot{first, last, size, hashed(src[token.Off:token.End], &seeds[Name])}
+			}
+			name = slot.hash
+		} else {
+			name = h.longName(src, token)
+		}
+		token = &tape[i+1]
 		var value half
-		value, i = h.value(it, i+1)
-		sum = sum.add(mix(name, value))
+		if plain(token) {
+			sum, seed := xxh3.Hash128(src[token.Off:token.End]), &seeds[token.Type]
+			value = half{sum.Lo ^ seed.lo, sum.Hi + seed.hi}
+			i += 2
+		} else {
+			value, i = h.value(it, i+1)
+		}
+		member := mix(name, value)
+		lo, carry = bits.Add64(lo, member.lo, 0)
+		hi, _ = bits.Add64(hi, member.hi, carry)
 	}
-	return sum.close(M, n), end
+	return half{lo, hi}.close(M, n), len(tape)
+}
+
+// plain tells whether the token is a scalar whose bytes in Src are its canonical ones.
+func plain(token *Token) bool {
+	return token.Type == S && token.Flags&Escaped == 0 || token.Type == N && token.Flags&Normal != 0
+}
+
+// hashed is the hash of canonical bytes with a seed folded in.
+func hashed(content []byte, seed *half) half {
+	sum := xxh3.Hash128(content)
+	return half{sum.Lo ^ seed.lo, sum.Hi + seed.hi}
 }
 
 // value hashes the value at index i and returns the index behind it.
@@ -113,15 +150,14 @@ func (h *Hasher) value(it Item, i int) (half, int) {
 	case SS, NS, BS:
 		return h.set(it, i)
 	}
-	return h.scalar(it, token), i + 1
+	return h.scalar(it.Src, token), i + 1
 }
 
 func (h *Hasher) elements(it Item, i int) (half, int) {
-	var sum half
+	var sum, value half
 	n := 0
 	end := i + int(it.Tape[i].Skip)
 	for i++; i < end; n++ {
-		var value half
 		value, i = h.value(it, i)
 		sum = sum.add(mix(half{positions.lo + uint64(n), positions.hi}, value))
 	}
@@ -133,15 +169,15 @@ func (h *Hasher) set(it Item, i int) (half, int) {
 	n := 0
 	t, end := it.Tape[i].Type, i+int(it.Tape[i].Skip)
 	for i++; i < end; n++ {
-		sum = sum.add(mix(seeds[t], h.scalar(it, &it.Tape[i])))
+		sum = sum.add(mix(seeds[t], h.scalar(it.Src, &it.Tape[i])))
 		i++
 	}
 	return sum.close(t, n), end
 }
 
 // scalar hashes a value without children.
-func (h *Hasher) scalar(it Item, token *Token) half {
-	content := it.Src[token.Off:token.End]
+func (h *Hasher) scalar(src []byte, token *Token) half {
+	content := src[token.Off:token.End]
 	switch token.Type {
 	case S:
 		if token.Flags&Escaped != 0 {
@@ -161,9 +197,7 @@ func (h *Hasher) scalar(it Item, token *Token) half {
 	default:
 		return seeds[NULL]
 	}
-	sum := xxh3.Hash128(content)
-	seed := &seeds[token.Type]
-	return half{sum.Lo ^ seed.lo, sum.Hi + seed.hi}
+	return hashed(content, &seeds[token.Type])
 }
 
 func (h *Hasher) unescape(content []byte) []byte {
@@ -187,23 +221,28 @@ func (h *Hasher) decode(content []byte, flags Flags) []byte {
 	return h.decoded
 }
 
-// nameSlots is the size of the cache of name hashes: more than the distinct names of most tables, small enough for L1.
-const nameSlots = 256
+// nameBits sets the size of the cache of name hashes: more than the distinct names of most tables, small enough for the
+// first-level cache.
+const (
+	nameBits  = 8
+	nameSlots = 1 << nameBits
+)
 
-// nameSlot remembers the hash of a short name by its whole content: the same few names come with every item.
+// nameSlot remembers the hash of a name of 1 to 16 bytes by its whole content: the same few names come with every item.
+// The words are loaded without looking at their end: behind a name at least ":{"S":""} follows.
 type nameSlot struct {
-	first, last uint64 // the first and the last 8 bytes of the name, overlapping
-	size        uint32
+	first, last uint64 // the first and, from 8 bytes on, the last 8 bytes of the name, overlapping
+	size        uint64 // 0: empty
 	hash        half
 }
 
-// name hashes the Name token at index i. Names of 4 to 16 bytes without escapes are looked up.
-func (h *Hasher) name(it Item, i int) half {
-	token := &it.Tape[i]
-	content := it.Src[token.Off:token.End]
+const wordBytes = 8
+
+// longName hashes a Name token of any length and spelling.
+func (h *Hasher) longName(src []byte, token *Token) half {
+	content := src[token.Off:token.End]
 	if token.Flags&Escaped != 0 {
 		content = h.unescape(content)
 	}
-	sum := xxh3.Hash128(content)
-	return half{sum.Lo ^ seeds[Name].lo, sum.Hi + seeds[Name].hi}
+	return hashed(content, &seeds[Name])
 }
