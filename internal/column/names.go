@@ -1,7 +1,6 @@
 package column
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,8 +85,8 @@ func cutName(name string, n int) string {
 }
 
 // nameFields names the fields that have no name yet, siblings of one struct or of the top level. The result depends on
-// the set of sources alone: attributes that can keep their name go first, then by bytes, so that a real "a__2" is never
-// renamed because of some "A" beside "a".
+// the set of sources alone: in the order of their bytes, first every attribute whose own name is safe and free, then
+// the others, so that a real "a__2" is never renamed because of some "A" beside "a".
 func nameFields(fields []*Field, n *namer) {
 	var open []*Field
 	for _, f := range fields {
@@ -97,20 +96,16 @@ func nameFields(fields []*Field, n *namer) {
 			open = append(open, f)
 		}
 	}
-	slices.SortFunc(open, func(a, b *Field) int {
-		if c := cmp.Compare(changed(a), changed(b)); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Source, b.Source)
-	})
+	slices.SortFunc(open, func(a, b *Field) int { return strings.Compare(a.Source, b.Source) })
 	for _, f := range open {
-		f.Name = n.give(f.Source)
+		if safeName(f.Source) == f.Source && !n.taken[foldName(f.Source)] {
+			f.Name = f.Source
+			n.take(f.Name)
+		}
 	}
-}
-
-func changed(f *Field) int {
-	if safeName(f.Source) == f.Source {
-		return 0
+	for _, f := range open {
+		if f.Name == "" {
+			f.Name = n.give(f.Source)
+		}
 	}
-	return 1
 }
