@@ -3,6 +3,7 @@ package parquet
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
@@ -27,7 +28,7 @@ func (m *FileMeta) AppendBinary(dst []byte) ([]byte, error) {
 	e.bytes([]byte(m.Codec))
 	e.uint(uint64(len(m.Schemas)))
 	for _, s := range m.Schemas {
-		e.bytes(s.AppendJSON(nil))
+		e.bytes(nameless(s).AppendJSON(nil))
 	}
 	e.uint(uint64(len(m.Groups)))
 	for i := range m.Groups {
@@ -85,6 +86,34 @@ func (m *FileMeta) UnmarshalBinary(data []byte) error {
 	}
 	*m = *got
 	return nil
+}
+
+// nameless is the schema with short names in place of its own: columns are told apart by their attributes, names are given
+// by the schema that the footer is made for, and those of a task may not even be unique yet.
+func nameless(s *column.Schema) *column.Schema {
+	c := *s
+	c.Fields = namelessFields(s.Fields)
+	return &c
+}
+
+func namelessFields(fields []*column.Field) []*column.Field {
+	out := make([]*column.Field, len(fields))
+	for i, f := range fields {
+		out[i] = namelessField(f, "c"+strconv.Itoa(i))
+	}
+	return out
+}
+
+func namelessField(f *column.Field, name string) *column.Field {
+	c := *f
+	c.Name = name
+	if f.Elem != nil {
+		c.Elem = namelessField(f.Elem, "element")
+	}
+	if f.Fields != nil {
+		c.Fields = namelessFields(f.Fields)
+	}
+	return &c
 }
 
 type metaEncoder []byte

@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
-	"testing"
 
 	"dynaferry/internal/column"
 	"dynaferry/internal/item"
 )
+
+// tester is what tests, benchmarks and rapid's properties have in common.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // A model row is a map from source names to values: int64 (Long, Decimal18, Date, Timestamp), *big.Int (Decimal38),
 // float64, bool, string (String, Binary, JSON), []any (List), map[string]any (Struct). An absent key is null.
@@ -194,7 +200,7 @@ func modelRows(seed uint64, n int) []row {
 }
 
 // writeData writes slabs of the given rows and returns data part and metadata.
-func writeData(t testing.TB, o Options, slabs ...*column.Slab) ([]byte, *FileMeta) {
+func writeData(t tester, o Options, slabs ...*column.Slab) ([]byte, *FileMeta) {
 	t.Helper()
 	var buf bytes.Buffer
 	w := NewWriter(&buf, o)
@@ -214,7 +220,7 @@ func writeData(t testing.TB, o Options, slabs ...*column.Slab) ([]byte, *FileMet
 }
 
 // finishFile appends the footer for s.
-func finishFile(t testing.TB, data []byte, m *FileMeta, s *column.Schema) []byte {
+func finishFile(t tester, data []byte, m *FileMeta, s *column.Schema) []byte {
 	t.Helper()
 	tail, err := Footer(m, s, FooterOptions{Staged: bytes.NewReader(data), Version: "1.2.3"})
 	if err != nil {

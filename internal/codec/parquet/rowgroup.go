@@ -29,7 +29,8 @@ func (w *Writer) endRowGroup() error {
 	}
 	for i, c := range w.chunks {
 		if c.bloom {
-			g.Chunks[i].Bloom, g.Chunks[i].BloomBytes = w.offset, w.bloom(c)
+			g.Chunks[i].Bloom = w.offset
+			g.Chunks[i].BloomBytes = w.bloom(c)
 		}
 		c.reset()
 	}

@@ -116,7 +116,8 @@ func (w *shapeWalk) leaf(f *column.Field) {
 // sameForm tells whether a chunk written for leaf a can stand for leaf b as it is.
 func sameForm(a, b *leaf) bool {
 	return a.key() == b.key() && a.Field.Kind == b.Field.Kind && a.meaning == b.meaning &&
-		(a.Field.Scale == b.Field.Scale || a.Field.Kind != column.Decimal18 && a.Field.Kind != column.Decimal38)
+		(a.Field.Scale == b.Field.Scale && a.Field.Precision() == b.Field.Precision() ||
+			a.Field.Kind != column.Decimal18 && a.Field.Kind != column.Decimal38)
 }
 
 // shared counts the leading nodes that two leaves have in common.
@@ -135,4 +136,30 @@ func byKey(leaves []leaf) map[string]int {
 		index[leaves[i].key()] = i
 	}
 	return index
+}
+
+// forgets tells whether a field that had spilled in one schema says in a later one that it has not: rows written under
+// the first must not be described by the second.
+func forgets(from, to *column.Schema) bool {
+	return from.Spilled && !to.Spilled || forgetsMembers(from.Fields, to.Fields)
+}
+
+func forgetsMembers(from, to []*column.Field) bool {
+	target := make(map[string]*column.Field, len(to))
+	for _, g := range to {
+		target[g.Source] = g
+	}
+	for _, f := range from {
+		if g := target[f.Source]; g != nil && forgetsField(f, g) {
+			return true
+		}
+	}
+	return false
+}
+
+func forgetsField(f, g *column.Field) bool {
+	if f.Spilled && !g.Spilled || forgetsMembers(f.Fields, g.Fields) {
+		return true
+	}
+	return f.Elem != nil && g.Elem != nil && forgetsField(f.Elem, g.Elem)
 }

@@ -150,16 +150,12 @@ func (w *Writer) adopt(s *column.Schema) error {
 	for _, c := range w.chunks {
 		old[c.leaf.key()] = c
 	}
-	index := byKey(leaves)
-	for _, c := range w.chunks {
-		if i, ok := index[c.leaf.key()]; !ok || !sameForm(&c.leaf, &leaves[i]) {
-			if err := w.endRowGroup(); err != nil {
-				return err
-			}
-			clear(old)
-			w.chunks = nil
-			break
+	if w.rows > 0 && (column.Compare(w.schema, s) == column.Rebuild || forgets(w.schema, s)) || !w.goesOn(leaves) {
+		if err := w.endRowGroup(); err != nil {
+			return err
 		}
+		clear(old)
+		w.chunks = nil
 	}
 	chunks := make([]*chunkWriter, len(leaves))
 	for i := range leaves {
@@ -175,6 +171,17 @@ func (w *Writer) adopt(s *column.Schema) error {
 	w.schema, w.chunks = s, chunks
 	w.pageBytes = max(pageBytesMin, min(w.o.PageBytes, openBytes/max(1, len(chunks))))
 	return nil
+}
+
+// goesOn tells whether every chunk of the open row group has its place among the leaves.
+func (w *Writer) goesOn(leaves []leaf) bool {
+	index := byKey(leaves)
+	for _, c := range w.chunks {
+		if i, ok := index[c.leaf.key()]; !ok || !sameForm(&c.leaf, &leaves[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // newChunk makes the chunk of a leaf that appears in the open row group, with nulls for the rows that are there.
