@@ -6,9 +6,17 @@ import (
 	"pgregory.net/rapid"
 
 	"dynaferry/internal/item"
+	"dynaferry/internal/item/itemtest"
 )
 
-func hostile() []string { return nil }
+// hostile is itemtest's corpus.
+func hostile() []string {
+	var all []string
+	for _, named := range itemtest.Hostile() {
+		all = append(all, string(named.Raw))
+	}
+	return all
+}
 
 // Draws of random items: few names, so that items share and lack attributes; text that formats may mistake for something else.
 var (
@@ -19,8 +27,13 @@ var (
 	drawDigits = rapid.StringMatching(`-?[0-9]{1,20}(\.[0-9]{1,18})?(E[+-]?[0-9]{1,2})?`)
 )
 
-// drawItem draws an item of any types up to a few levels deep.
-func drawItem(t *rapid.T) map[string]item.Value { return drawMembers(t, 0) }
+// drawItem draws an item of any types up to a few levels deep: one of itemtest's, or one of few names and awkward texts.
+func drawItem(t *rapid.T) map[string]item.Value {
+	if rapid.IntRange(0, 2).Draw(t, "kind") == 0 {
+		return itemtest.Members().Draw(t, "members")
+	}
+	return drawMembers(t, 0)
+}
 
 func drawMembers(t *rapid.T, depth int) map[string]item.Value {
 	members := map[string]item.Value{}

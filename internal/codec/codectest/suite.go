@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -49,8 +50,8 @@ func Run(t *testing.T, c Codec) {
 			c.roundTrip(t, []map[string]item.Value{members})
 		}
 	})
-	t.Run("orders", func(t *testing.T) { c.roundTrip(t, generated(itemtest.AppendOrder, 3000)) })
-	t.Run("mixed", func(t *testing.T) { c.roundTrip(t, generated(itemtest.AppendMixed, 3000)) })
+	t.Run("orders", func(t *testing.T) { c.roundTrip(t, generated(itemtest.AppendOrder, 1000)) })
+	t.Run("mixed", func(t *testing.T) { c.roundTrip(t, generated(itemtest.AppendMixed, 1000)) })
 	t.Run("random", c.random)
 	t.Run("batch boundaries", c.boundaries)
 	t.Run("empty", c.empty)
@@ -259,8 +260,8 @@ func (c Codec) lastRecord(t *testing.T) {
 
 // handedOver: a batch stays as it is while the next one is read into another, and a used one is as good as new.
 func (c Codec) handedOver(t *testing.T) {
-	all := generated(itemtest.AppendMixed, 6000)
-	r := c.Reader(bytes.NewReader(c.write(t, all, 1000)), nil)
+	all := generated(itemtest.AppendMixed, 500)
+	r := c.Reader(bytes.NewReader(c.write(t, all, 100)), nil)
 	pair := [2]*item.Batch{{}, {}}
 	var before [][]byte
 	var got [][]byte
@@ -288,8 +289,10 @@ func (c Codec) handedOver(t *testing.T) {
 	c.compare(t, got, all)
 }
 
+// smallReads leaves the largest items out: keeping them while pieces arrive byte by byte would cost the square of their size.
 func (c Codec) smallReads(t *testing.T) {
-	all := append(c.corpus(), generated(itemtest.AppendMixed, 20)...)
+	all := slices.DeleteFunc(c.corpus(), func(members map[string]item.Value) bool { return len(Canonical(members)) > 10_000 })
+	all = append(all, generated(itemtest.AppendMixed, 20)...)
 	encoded := c.write(t, all, 10)
 	for name, r := range map[string]io.Reader{
 		"bytes": iotest.OneByteReader(bytes.NewReader(encoded)),

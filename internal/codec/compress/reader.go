@@ -38,7 +38,7 @@ type Reader struct {
 
 	gzip *inflate.Reader
 	zstd *zstdReader
-	out  int64 // bytes handed out
+	out  int64        // bytes handed out
 	lent codec.Chunks // over plain, for the codecs without a buffer of their own
 	kept []byte       // what the last Next kept beside an error
 }
