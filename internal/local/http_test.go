@@ -72,7 +72,10 @@ func TestRequestsThatAreNone(t *testing.T) {
 		"put":        {func(r *http.Request) { r.Method = http.MethodPut }, 404, "POST /"},
 		"compressed": {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 400, "Content-Encoding gzip"},
 		"announced":  {func(r *http.Request) { r.ContentLength = bodyMax + 1 }, 413, "16 MB"},
-		"presigned":  {func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "X-Amz-Credential=A/1/eu-west-1/dynamodb/aws4_request" }, 200, "[]"},
+		"presigned": {func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.URL.RawQuery = "X-Amz-Credential=A/1/eu-west-1/dynamodb/aws4_request"
+		}, 200, "[]"},
 	} {
 		r := request("ListTables", "{}")
 		c.change(r)

@@ -162,7 +162,7 @@ func TestThrottling(t *testing.T) {
 	}
 	_, reply := post(db, "PutItem", put)
 	var e struct {
-		Type    string `json:"__type"`
+		Type    string                              `json:"__type"`
 		Reasons []struct{ Reason, Resource string } `json:"ThrottlingReasons"`
 	}
 	if err := json.Unmarshal([]byte(reply), &e); err != nil || len(e.Reasons) != 1 {
