@@ -10,7 +10,8 @@ import (
 	"dynaferry/internal/item"
 )
 
-// Parse decodes an attribute map in DynamoDB JSON. It is slow, independent of codec/ddbjson, and panics on what is none.
+// Parse decodes an attribute map in DynamoDB JSON. It is slow, independent of codec/ddbjson, and panics on what is
+// none.
 func Parse(raw string) map[string]item.Value {
 	var members map[string]map[string]json.RawMessage
 	must(json.Unmarshal([]byte(raw), &members))
@@ -97,15 +98,20 @@ func Odd() []string {
 		`{"":{"S":"empty name"}}`,
 		`{"a":{"NULL":true},"b":{"S":"NULL"},"c":{"S":"null"},"d":{"S":"true"},"e":{"S":"1"},"f":{"S":"NA"}}`,
 		`{"a":{"N":"0"},"b":{"N":"-1"},"c":{"N":"0.1"},"d":{"N":"100000000000000000000000000000000000000"}}`,
-		`{"a":{"N":"99999999999999999999999999999999999999"},"b":{"N":"1E-130"},"c":{"N":"9.9999999999999999999999999999999999999E+125"}}`,
+		`{"a":{"N":"99999999999999999999999999999999999999"},"b":{"N":"1E-130"},` +
+			`"c":{"N":"9.9999999999999999999999999999999999999E+125"}}`,
 		`{"a":{"BOOL":true},"b":{"BOOL":false}}`,
 		`{"a":{"L":[]},"b":{"M":{}},"c":{"L":[{"L":[{"L":[]}]}]},"d":{"L":[{"NULL":true},{"M":{"":{"S":""}}}]}}`,
 		`{"a":{"SS":["b","a"]},"b":{"NS":["10","2","1"]},"c":{"BS":["AA==","AAE=","/+8="]},"d":{"B":"AAECAwQ="}}`,
 		`{"a":{"M":{"s":{"SS":["x"]},"l":{"L":[{"NS":["1"]},{"B":"AA=="}]}}}}`,
-		`{"quote\"d":{"S":"say \"hi\", ok"},"back\\slash":{"S":"\\"},"comma,":{"S":",;|:\t "},"new\nline":{"S":"a\nb\r\nc\r"}}`,
-		`{"ctl":{"S":"\u0000\u0001\u001f\u007f"},"sep":{"S":"\u2028\u2029\ufeff"},"emoji":{"S":"\ud83d\ude00"},"é":{"S":"e\u0301"}}`,
-		`{"=1+1":{"S":"=1+1"},"plus":{"S":"+1"},"minus":{"S":"-1"},"at":{"S":"@x"},"tab":{"S":"\tx"},"cr":{"S":"\rx"},"q":{"S":"'=1"}}`,
-		`{"a.b":{"S":"dots"},"a":{"M":{"b":{"S":"nested"}}},"a[0]":{"S":"x"},"A":{"S":"case"},"__proto__":{"S":"p"},"$ref":{"N":"1"}}`,
+		`{"quote\"d":{"S":"say \"hi\", ok"},"back\\slash":{"S":"\\"},"comma,":{"S":",;|:\t "},` +
+			`"new\nline":{"S":"a\nb\r\nc\r"}}`,
+		`{"ctl":{"S":"\u0000\u0001\u001f\u007f"},"sep":{"S":"\u2028\u2029\ufeff"},` +
+			`"emoji":{"S":"\ud83d\ude00"},"é":{"S":"e\u0301"}}`,
+		`{"=1+1":{"S":"=1+1"},"plus":{"S":"+1"},"minus":{"S":"-1"},"at":{"S":"@x"},` +
+			`"tab":{"S":"\tx"},"cr":{"S":"\rx"},"q":{"S":"'=1"}}`,
+		`{"a.b":{"S":"dots"},"a":{"M":{"b":{"S":"nested"}}},"a[0]":{"S":"x"},` +
+			`"A":{"S":"case"},"__proto__":{"S":"p"},"$ref":{"N":"1"}}`,
 		`{"json":{"S":"{\"S\":\"x\"}"},"list":{"S":"[1]"},"html":{"S":"<a href='x'>&amp;</a>"}}`,
 		`{" ":{"S":" "},"lead":{"S":" x"},"trail":{"S":"x "},"both":{"S":"\u00a0x\u00a0"}}`,
 		`{"long":{"S":"` + strings.Repeat("0123456789abcdef", 4000) + `"},"` + strings.Repeat("n", 5000) + `":{"N":"1"}}`,

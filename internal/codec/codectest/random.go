@@ -18,16 +18,21 @@ func hostile() []string {
 	return all
 }
 
-// Draws of random items: few names, so that items share and lack attributes; text that formats may mistake for something else.
+// Draws of random items: few names, so that items share and lack attributes; text that formats may mistake for
+// something else.
 var (
-	drawName = rapid.OneOf(rapid.SampledFrom([]string{"id", "a", "b", "A", "a.b", "né", "x,y", "q\"", "=f", " s ", "l\n"}), rapid.StringN(0, 12, -1))
-	drawText = rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "null", "NULL", "NA", "true", "1", "-1.5", "1e5", "=1", "+", "-", "@",
-		"\t", "\r", "\n", "\"", "\"\"", ",", ";", "'", "'=", " ", "{}", `{"S":"x"}`, "\\", "\ufeff", "\u0000", "\u2028", "\U0001F600"}),
+	drawName = rapid.OneOf(rapid.SampledFrom([]string{"id", "a", "b", "A", "a.b", "né", "x,y", "q\"",
+		"=f", " s ", "l\n"}),
+		rapid.StringN(0, 12, -1))
+	drawText = rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "null", "NULL", "NA", "true", "1", "-1.5",
+		"1e5", "=1", "+", "-", "@", "\t", "\r", "\n", "\"", "\"\"", ",", ";", "'", "'=", " ", "{}",
+		`{"S":"x"}`, "\\", "\ufeff", "\u0000", "\u2028", "\U0001F600"}),
 		rapid.StringOfN(rapid.RuneFrom([]rune("ab\",;\n\r\t '\\=é")), 0, 20, -1))
 	drawDigits = rapid.StringMatching(`-?[0-9]{1,20}(\.[0-9]{1,18})?(E[+-]?[0-9]{1,2})?`)
 )
 
-// drawItem draws an item of any types up to a few levels deep: one of itemtest's, or one of few names and awkward texts.
+// drawItem draws an item of any types up to a few levels deep: one of itemtest's, or one of few names and awkward
+// texts.
 func drawItem(t *rapid.T) map[string]item.Value {
 	if rapid.IntRange(0, 2).Draw(t, "kind") == 0 {
 		return itemtest.Members().Draw(t, "members")

@@ -232,7 +232,8 @@ func (c Codec) boundaries(t *testing.T) {
 }
 
 func (c Codec) empty(t *testing.T) {
-	for name, input := range map[string]string{"nothing": "", "written": string(c.write(t, nil, 1)), "line feeds": "\n\n", "crlf": "\r\n"} {
+	written := string(c.write(t, nil, 1))
+	for name, input := range map[string]string{"nothing": "", "written": written, "line feeds": "\n\n", "crlf": "\r\n"} {
 		b := &item.Batch{Rows: make([]item.Row, 1), Tape: make([]item.Token, 1)}
 		r := c.Reader(strings.NewReader(input), nil)
 		for range 2 {
@@ -289,9 +290,11 @@ func (c Codec) handedOver(t *testing.T) {
 	c.compare(t, got, all)
 }
 
-// smallReads leaves the largest items out: keeping them while pieces arrive byte by byte would cost the square of their size.
+// smallReads leaves the largest items out: keeping them while pieces arrive byte by byte would cost the square of
+// their size.
 func (c Codec) smallReads(t *testing.T) {
-	all := slices.DeleteFunc(c.corpus(), func(members map[string]item.Value) bool { return len(Canonical(members)) > 10_000 })
+	large := func(members map[string]item.Value) bool { return len(Canonical(members)) > 10_000 }
+	all := slices.DeleteFunc(c.corpus(), large)
 	all = append(all, generated(itemtest.AppendMixed, 20)...)
 	encoded := c.write(t, all, 10)
 	for name, r := range map[string]io.Reader{

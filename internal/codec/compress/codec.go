@@ -44,8 +44,8 @@ func (c Codec) Suffix() string {
 	return ""
 }
 
-// BySuffix returns the codec that a file name promises, and the name without that suffix: "a.json.gz" is Gzip and "a.json".
-// Case does not matter.
+// BySuffix returns the codec that a file name promises, and the name without that suffix: "a.json.gz" is Gzip and
+// "a.json". Case does not matter.
 func BySuffix(name string) (c Codec, base string) {
 	for suffix, c := range map[string]Codec{".gz": Gzip, ".gzip": Gzip, ".zst": Zstd, ".zstd": Zstd} {
 		if n := len(name) - len(suffix); n >= 0 && strings.EqualFold(name[n:], suffix) {
@@ -55,8 +55,8 @@ func BySuffix(name string) (c Codec, base string) {
 	return None, name
 }
 
-// Detect tells the codec by a stream's first HeadBytes bytes (fewer when it is shorter): gzip's 1F 8B 08 (RFC 1952, 2.3.1),
-// zstd's frame or skippable frame (RFC 8878, 3.1). No text and no Parquet file begins so.
+// Detect tells the codec by a stream's first HeadBytes bytes (fewer when it is shorter): gzip's 1F 8B 08 (RFC 1952,
+// 2.3.1), zstd's frame or skippable frame (RFC 8878, 3.1). No text and no Parquet file begins so.
 func Detect(head []byte) Codec {
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 0x08}):
@@ -69,8 +69,8 @@ func Detect(head []byte) Codec {
 	return None
 }
 
-// CheckLevel tells whether level is one of c's: 0 is the default of each (gzip 6, zstd 1), gzip has 1 to 9 and zstd 1 to 22, of
-// which the encoder knows four steps. Errors are of kind User.
+// CheckLevel tells whether level is one of c's: 0 is the default of each (gzip 6, zstd 1), gzip has 1 to 9 and zstd 1
+// to 22, of which the encoder knows four steps. Errors are of kind User.
 func CheckLevel(c Codec, level int) error {
 	most := map[Codec]int{None: 0, Gzip: 9, Zstd: 22}
 	limit, known := most[c]

@@ -4,12 +4,13 @@ import "dynaferry/internal/fault"
 
 // The defaults of Limits.
 const (
-	// RatioMax stops what is only made to be large: deflate reaches 1,032:1 on a run of one byte, and zstd much more, while
-	// lines of even the dullest table stay below 300:1, since every item has a key of its own.
+	// RatioMax stops what is only made to be large: deflate reaches 1,032:1 on a run of one byte, and zstd much more,
+	// while lines of even the dullest table stay below 300:1, since every item has a key of its own.
 	RatioMax = 500
 	// RatioAfter is the output below which no ratio matters: it is little and quickly read.
 	RatioAfter = 64 << 20
-	// WindowMax is the largest zstd window. Encoders ask for at most 8 MiB up to level 19; only "ultra" and "long" ask for more.
+	// WindowMax is the largest zstd window. Encoders ask for at most 8 MiB up to level 19; only "ultra" and "long"
+	// ask for more.
 	WindowMax = 64 << 20
 )
 

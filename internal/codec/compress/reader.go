@@ -21,15 +21,16 @@ var (
 
 const zstdInputBytes = 64 << 10
 
-// zstdReader is a decoder with the window limit it was made for, since that cannot be changed later, and a buffer before it, since
-// it reads a few bytes at a time.
+// zstdReader is a decoder with the window limit it was made for, since that cannot be changed later, and a buffer
+// before it, since it reads a few bytes at a time.
 type zstdReader struct {
 	*zstd.Decoder
 	input     *bufio.Reader
 	windowMax int64
 }
 
-// Reader unpacks one stream. It is an io.ReadCloser and has codec.Chunks: use either Read or Next. Not for concurrent use.
+// Reader unpacks one stream. It is an io.ReadCloser and has codec.Chunks: use either Read or Next. Not for concurrent
+// use.
 type Reader struct {
 	src    source
 	codec  Codec
@@ -43,8 +44,8 @@ type Reader struct {
 	kept []byte       // what the last Next kept beside an error
 }
 
-// NewReader returns a reader of r's plain bytes. The codec "" is detected from the first bytes when reading begins. Errors of
-// the stream's beginning appear there too.
+// NewReader returns a reader of r's plain bytes. The codec "" is detected from the first bytes when reading begins.
+// Errors of the stream's beginning appear there too.
 func NewReader(r io.Reader, c Codec, l Limits) *Reader {
 	z := &Reader{src: source{r: r}, codec: c, limits: l.withDefaults()}
 	z.lent = codec.NewChunks(readFunc(z.plain))
@@ -54,8 +55,8 @@ func NewReader(r io.Reader, c Codec, l Limits) *Reader {
 // Codec returns the codec in use: after the first byte read never "".
 func (r *Reader) Codec() Codec { return r.codec }
 
-// Offsets returns how many compressed bytes were taken and how many plain ones handed out. With zstd the former runs ahead by
-// up to a block.
+// Offsets returns how many compressed bytes were taken and how many plain ones handed out. With zstd the former runs
+// ahead by up to a block.
 func (r *Reader) Offsets() (in, out int64) {
 	if r.gzip != nil {
 		return r.gzip.InOffset(), r.out
@@ -217,7 +218,8 @@ func (r *Reader) zstdError(err error) error {
 	case r.src.err != nil && r.src.err != io.EOF:
 		return fault.At(r.src.err, place)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		err = fault.New(fault.Limit, "zstd: window above %d bytes at compressed byte %d: %w", r.limits.WindowMax, r.src.n, err)
+		err = fault.New(fault.Limit, "zstd: window above %d bytes at compressed byte %d: %w",
+			r.limits.WindowMax, r.src.n, err)
 		err = fault.Hint(err, "raise the zstd window limit when the file is trusted, or pack it again with a lower level")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fault.New(fault.Corrupt, "zstd: input ends within a frame at compressed byte %d, plain byte %d: %w",

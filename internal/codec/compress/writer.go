@@ -33,9 +33,9 @@ type Writer struct {
 	err  error
 }
 
-// NewWriter returns a writer that packs into w with a level that CheckLevel accepts, 0 for the codec's default; a wrong codec
-// or level is the error of the first Write. Close ends the stream and does not close w. A writer that is dropped without
-// Close leaves a cut stream behind, and nothing else.
+// NewWriter returns a writer that packs into w with a level that CheckLevel accepts, 0 for the codec's default; a
+// wrong codec or level is the error of the first Write. Close ends the stream and does not close w. A writer that is
+// dropped without Close leaves a cut stream behind, and nothing else.
 func NewWriter(w io.Writer, c Codec, level int) *Writer {
 	z := &Writer{w: w}
 	if z.err = CheckLevel(c, level); z.err != nil {

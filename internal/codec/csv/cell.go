@@ -82,13 +82,17 @@ func (c *cells) inferred(text []byte, quoted bool) error {
 	return nil
 }
 
-// guess returns N for a number as JSON writes it, within DynamoDB's limits, BOOL for true and false, else S. "007", "+1" and "1e999"
-// are text: as numbers they would not come back.
+// guess returns N for a number as JSON writes it, within DynamoDB's limits, BOOL for true and false, else S. "007",
+// "+1" and "1e999" are text: as numbers they would not come back.
 func guess(text []byte) item.Type {
 	if string(text) == "true" || string(text) == "false" {
 		return item.BOOL
 	}
-	if len(text) == 0 || text[0] != '-' && text[0]-'0' > 9 || !jsontext.Value(text).IsValid() || text[len(text)-1]-'0' > 9 {
+	digit := func(c byte) bool { return c-'0' <= 9 }
+	if len(text) == 0 || text[0] != '-' && !digit(text[0]) || !digit(text[len(text)-1]) {
+		return item.S
+	}
+	if !jsontext.Value(text).IsValid() {
 		return item.S
 	}
 	if _, err := item.CheckNumber(text); err != nil {

@@ -19,8 +19,8 @@ const (
 	BatchBytes = 1 << 20
 )
 
-// ReaderOptions of a Reader. The zero value reads as DynamoDB's ImportTable does: comma, header in the file, every cell S, empty cells
-// absent; but it stops at the first bad record.
+// ReaderOptions of a Reader. The zero value reads as DynamoDB's ImportTable does: comma, header in the file, every
+// cell S, empty cells absent; but it stops at the first bad record.
 type ReaderOptions struct {
 	Delimiter byte // , ; : | tab or space; 0 is the comma
 	// Header names the columns of a file that has no header line; then the first line is data.
@@ -31,10 +31,11 @@ type ReaderOptions struct {
 	Default Spec
 	// Nulls are cells that leave the attribute out, beside the empty cell: "NA", "NULL".
 	Nulls []string
-	// QuotedIsText takes quoted cells for text even when they are empty or one of Nulls: "" is the empty string and nothing at
-	// all is absent. Without it quotes make no difference, as many programs quote everything.
+	// QuotedIsText takes quoted cells for text even when they are empty or one of Nulls: "" is the empty string and
+	// nothing at all is absent. Without it quotes make no difference, as many programs quote everything.
 	QuotedIsText bool
-	// FormulaSafe takes one apostrophe away from text in front of = + - @ TAB CR, as WriterOptions.FormulaSafe has put it there.
+	// FormulaSafe takes one apostrophe away from text in front of = + - @ TAB CR, as WriterOptions.FormulaSafe has
+	// put it there.
 	FormulaSafe bool
 	// Rejects receives bad records. When nil the first one ends reading with its error.
 	Rejects codec.Rejects
@@ -62,7 +63,8 @@ type Reader struct {
 	err       error // sticky
 }
 
-// NewReader returns a reader over r, whose codec.Chunks are used when it has them. Wrong options are the error of the first Read.
+// NewReader returns a reader over r, whose codec.Chunks are used when it has them. Wrong options are the error of the
+// first Read.
 func NewReader(r io.Reader, opts ReaderOptions) *Reader {
 	if opts.RecordBytesMax == 0 {
 		opts.RecordBytesMax = RecordBytesMax
@@ -129,7 +131,8 @@ func (r *Reader) header() error {
 	case bytes.HasPrefix(data, []byte(byteOrderMark)):
 		r.win.Advance(len(byteOrderMark))
 	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
-		return fault.Hint(r.at(fault.New(fault.Corrupt, "csv: the file is UTF-16")), "convert it with iconv -f UTF-16 -t UTF-8")
+		err := r.at(fault.New(fault.Corrupt, "csv: the file is UTF-16"))
+		return fault.Hint(err, "convert it with iconv -f UTF-16 -t UTF-8")
 	}
 	names := slices.Clone(r.opts.Header)
 	for names == nil {
@@ -290,8 +293,8 @@ func (r *Reader) reject(raw []byte, err error) error {
 	return r.opts.Rejects(codec.Reject{Place: place, Raw: raw, Err: err})
 }
 
-// badLine rejects the line that a record without an end begins on. Reading goes on at the next line, since a quote that is not
-// closed would otherwise take good records with it.
+// badLine rejects the line that a record without an end begins on. Reading goes on at the next line, since a quote
+// that is not closed would otherwise take good records with it.
 func (r *Reader) badLine(bad *scanError) error {
 	data := r.win.Bytes()
 	raw := data[:min(len(data), r.opts.RecordBytesMax)]

@@ -38,8 +38,8 @@ func (s *scanner) tooLong() error {
 	return &scanError{fault.Limit, fmt.Sprintf("record is longer than %d bytes", s.bytesMax)}
 }
 
-// next finds the record's cells and returns its length, line end included. The window is not advanced. Errors are io.EOF behind
-// the last record, *scanError, and those of the stream.
+// next finds the record's cells and returns its length, line end included. The window is not advanced. Errors are
+// io.EOF behind the last record, *scanError, and those of the stream.
 func (s *scanner) next() (int, error) {
 	s.cells, s.blank = s.cells[:0], false
 	seen := 0

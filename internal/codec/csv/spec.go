@@ -11,8 +11,8 @@ import (
 // Spec says what the cells of a column hold.
 type Spec string
 
-// The Specs. In columns of N, BOOL, B, sets, L and M a cell that begins with '{' may be DynamoDB JSON of any type as well,
-// which no number, truth value or base64 text begins with.
+// The Specs. In columns of N, BOOL, B, sets, L and M a cell that begins with '{' may be DynamoDB JSON of any type as
+// well, which no number, truth value or base64 text begins with.
 const (
 	Text   Spec = "S"
 	Number Spec = "N"     // decimal digits; white space around is ignored
@@ -44,8 +44,8 @@ func ParseSpec(text string) (Spec, error) {
 // Column is one column of a file.
 type Column struct {
 	Name string // the attribute's
-	// Type says how cells are written and are to be read. "" writes as S for text and the like by each value, and counts as
-	// S in Losses.
+	// Type says how cells are written and are to be read. "" writes as S for text and the like by each value, and
+	// counts as S in Losses.
 	Type Spec
 }
 
@@ -60,7 +60,8 @@ func TypesOf(columns []Column) map[string]Spec {
 	return types
 }
 
-// Survey learns in a first pass which columns a set of items needs, and as what they lose nothing. The zero value is ready.
+// Survey learns in a first pass which columns a set of items needs, and as what they lose nothing. The zero value is
+// ready.
 type Survey struct {
 	seen map[string]types
 	bare bool // an item without attributes was seen
@@ -94,8 +95,8 @@ func (s *Survey) Merge(other *Survey) {
 	}
 }
 
-// Columns returns the columns: those named first, then the others by name. It depends on the items alone and not on their
-// order. A column is S, N, BOOL or B when the text of its cells tells their types, else json.
+// Columns returns the columns: those named first, then the others by name. It depends on the items alone and not on
+// their order. A column is S, N, BOOL or B when the text of its cells tells their types, else json.
 func (s *Survey) Columns(first ...string) []Column {
 	var columns []Column
 	for name, t := range s.seen {
@@ -150,8 +151,8 @@ func checkDelimiter(d byte) (byte, error) {
 	return d, nil
 }
 
-// formula tells whether a spreadsheet would take text for a formula once the apostrophes in front are gone. Texts that have
-// apostrophes already are counted too, so that removing one always restores what was written.
+// formula tells whether a spreadsheet would take text for a formula once the apostrophes in front are gone. Texts
+// that have apostrophes already are counted too, so that removing one always restores what was written.
 func formula(text []byte) bool {
 	for len(text) > 0 && text[0] == '\'' {
 		text = text[1:]

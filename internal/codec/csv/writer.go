@@ -16,10 +16,12 @@ const writeBytes = 64 << 10
 type WriterOptions struct {
 	Columns   []Column
 	Delimiter byte // , ; : | tab or space; 0 is the comma
-	// AllJSON writes every cell as DynamoDB JSON, as if all columns were of Type json: nothing is ever lost, nothing easy to read.
+	// AllJSON writes every cell as DynamoDB JSON, as if all columns were of Type json: nothing is ever lost, nothing
+	// easy to read.
 	AllJSON bool
-	// FormulaSafe puts an apostrophe in front of text (and column names) that a spreadsheet would run as a formula: = + - @ TAB CR.
-	// Reading such a file loses nothing with ReaderOptions.FormulaSafe, and keeps the apostrophes without it.
+	// FormulaSafe puts an apostrophe in front of text (and column names) that a spreadsheet would run as a formula: =
+	// + - @ TAB CR. Reading such a file loses nothing with ReaderOptions.FormulaSafe, and keeps the apostrophes
+	// without it.
 	FormulaSafe bool
 	// Drop leaves attributes out that have no column, and counts them. Without it they are an error.
 	Drop bool
@@ -149,7 +151,8 @@ func (w *Writer) record(it item.Item) error {
 	return nil
 }
 
-// cell writes a value plain when the column's Spec reads it back so, or when the column has none, else as DynamoDB JSON.
+// cell writes a value plain when the column's Spec reads it back so, or when the column has none, else as DynamoDB
+// JSON.
 func (w *Writer) cell(it item.Item, at int, c Column) {
 	t := it.Tape[at].Type
 	switch {

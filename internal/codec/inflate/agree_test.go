@@ -309,7 +309,8 @@ func agree(t *testing.T, b []byte, d delivery, r *rand.Rand) {
 // longName tells a header that the standard library refuses for the length of a name.
 func longName(theirs, ours error) bool { return theirs == stdgzip.ErrHeader && ours == nil }
 
-// TestTruncated cuts valid streams everywhere: every byte that is delivered is right, and the error says where the input ends.
+// TestTruncated cuts valid streams everywhere: every byte that is delivered is right, and the error says where the
+// input ends.
 func TestTruncated(t *testing.T) {
 	for seed := range uint64(long(12)) {
 		r := rand.New(rand.NewPCG(seed, 13))

@@ -14,8 +14,8 @@ import (
 	kgzip "github.com/klauspost/compress/gzip"
 )
 
-// orders makes n bytes or more of export lines like those of the measurements in docs: about 700 bytes an item with a nested list
-// and maps, which gzip takes to a fifth or sixth.
+// orders makes n bytes or more of export lines like those of the measurements in docs: about 700 bytes an item with a
+// nested list and maps, which gzip takes to a fifth or sixth.
 func orders(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	words := strings.Fields("green small large copper walnut folding spare garden kitchen lamp chair table desk cable brush " +
@@ -52,8 +52,8 @@ var benchData = sync.OnceValues(func() (plain, packed []byte) {
 	return plain, b.Bytes()
 })
 
-// BenchmarkNext is the hot path of an export's reader. Bound: two dependent table loads and three shifts a symbol are about 5 ns
-// for a match of 12 bytes, so 1 to 1.5 GB/s on lines like these.
+// BenchmarkNext is the hot path of an export's reader. Bound: two dependent table loads and three shifts a symbol are
+// about 5 ns for a match of 12 bytes, so 1 to 1.5 GB/s on lines like these.
 func BenchmarkNext(b *testing.B) {
 	plain, packed := benchData()
 	z := NewReader(nil)

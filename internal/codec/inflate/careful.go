@@ -28,8 +28,8 @@ func (z *Reader) codes() error {
 	return nil
 }
 
-// careful decodes one symbol (a literal, a match or the end of the block) and asks for input byte by byte: near the end of the
-// buffered input a load of a whole word would see bytes that do not exist.
+// careful decodes one symbol (a literal, a match or the end of the block) and asks for input byte by byte: near the
+// end of the buffered input a load of a whole word would see bytes that do not exist.
 func (z *Reader) careful() (outcome, error) {
 	const within = "a block"
 	e, err := z.symbol(z.lit[:], litMask)

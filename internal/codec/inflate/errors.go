@@ -6,8 +6,8 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// Damage says what is wrong with a stream and where. Reader wraps it in a fault.Error of kind Corrupt whose Place holds the plain
-// offset; Truncated tells a cut stream from a wrong one.
+// Damage says what is wrong with a stream and where. Reader wraps it in a fault.Error of kind Corrupt whose Place
+// holds the plain offset; Truncated tells a cut stream from a wrong one.
 type Damage struct {
 	What      string // for instance "invalid distance"
 	In        int64  // offset in the compressed stream

@@ -12,8 +12,8 @@ const (
 	badDistance                // a match that begins before the member
 )
 
-// fastIn is what must be left of the buffered input at the start of a turn of the fast loop: a turn refills up to three times and
-// moves on by at most seven bytes each time, then the word that it loads must still be there.
+// fastIn is what must be left of the buffered input at the start of a turn of the fast loop: a turn refills up to
+// three times and moves on by at most seven bytes each time, then the word that it loads must still be there.
 const fastIn = 32
 
 // fast decodes symbols while fastIn bytes of input are left and the output is below its limit.
@@ -157,8 +157,8 @@ func copy8(to, from unsafe.Pointer) { *(*[8]byte)(to) = *(*[8]byte)(from) }
 // repeat copies a match that overlaps itself within 16 bytes. It may write 15 bytes too many.
 func repeat(out unsafe.Pointer, distance, length uintptr) {
 	from := unsafe.Add(out, -int(distance))
-	// Below 8 bytes of distance a word would read bytes that are not written yet: write the first ones one by one, which
-	// repeats the pattern, then reach back by the largest multiple of the pattern that makes words safe.
+	// Below 8 bytes of distance a word would read bytes that are not written yet: write the first ones one by one,
+	// which repeats the pattern, then reach back by the largest multiple of the pattern that makes words safe.
 	step := distance
 	i := uintptr(0)
 	for step < 8 {

@@ -8,12 +8,12 @@ const (
 	// Window is how far back a match may reach (RFC 1951, 2.).
 	Window = 32 << 10
 
-	// ChunkBytes is the default size of the chunks that Next lends. Large enough that moving the window costs little, small
-	// enough that a chunk is still in the second-level cache when its reader scans it.
+	// ChunkBytes is the default size of the chunks that Next lends. Large enough that moving the window costs little,
+	// small enough that a chunk is still in the second-level cache when its reader scans it.
 	ChunkBytes = 256 << 10
 
-	// Slack is how many bytes behind a chunk's end belong to its buffer (cap - len is at least that). The borrower may read and
-	// write them, for a sentinel or for word-wise loads.
+	// Slack is how many bytes behind a chunk's end belong to its buffer (cap - len is at least that). The borrower
+	// may read and write them, for a sentinel or for word-wise loads.
 	Slack = 64
 
 	inBytes  = 64 << 10
@@ -32,8 +32,8 @@ const (
 	atTrailer              // behind the last block
 )
 
-// Reader decodes one gzip stream of any number of members. It is not for concurrent use. The zero value is not usable; NewReader
-// makes one, Reset makes an old one new.
+// Reader decodes one gzip stream of any number of members. It is not for concurrent use. The zero value is not
+// usable; NewReader makes one, Reset makes an old one new.
 type Reader struct {
 	r       io.Reader
 	readErr error // what r said, kept until its bytes are used up
@@ -100,15 +100,15 @@ func (z *Reader) OutOffset() int64 { return z.past + int64(z.given) }
 // decoded is the plain offset the decoder has reached.
 func (z *Reader) decoded() int64 { return z.past + int64(z.w) }
 
-// Next lends the next chunk: the last keep bytes of what was handed out before, then at least one new byte. It is valid until
-// the next call, must not be changed, and has Slack bytes of capacity behind its length that may be. keep must not exceed the
-// length of the previous chunk. At the end of the stream it returns the kept bytes alone with io.EOF, and on damage
-// with that error. Decoded bytes are always returned before the error that follows them.
+// Next lends the next chunk: the last keep bytes of what was handed out before, then at least one new byte. It is
+// valid until the next call, must not be changed, and has Slack bytes of capacity behind its length that may be. keep
+// must not exceed the length of the previous chunk. At the end of the stream it returns the kept bytes alone with
+// io.EOF, and on damage with that error. Decoded bytes are always returned before the error that follows them.
 func (z *Reader) Next(keep int) ([]byte, error) { return z.next(z.out, keep) }
 
-// NextInto is Next for callers who hand the chunk's memory on: the chunk will lie in buf when it is large enough (a buffer that Buffer
-// returned earlier is), else in new memory. The previous chunk must not have been changed before the
-// call, and belongs to the caller after it.
+// NextInto is Next for callers who hand the chunk's memory on: the chunk will lie in buf when it is large enough (a
+// buffer that Buffer returned earlier is), else in new memory. The previous chunk must not have been changed before
+// the call, and belongs to the caller after it.
 func (z *Reader) NextInto(buf []byte, keep int) ([]byte, error) { return z.next(buf[:cap(buf)], keep) }
 
 // Buffer returns the whole memory in which the present chunk lies, to be given to a later NextInto.

@@ -13,8 +13,8 @@ const (
 	endOfBlock  = 256
 )
 
-// Root sizes: a code of up to so many bits is found by one lookup. The arrays behind them hold the subtables of the worst
-// complete code (2,342, 594 and 128 entries), rounded up to powers of two so that masks replace bounds checks.
+// Root sizes: a code of up to so many bits is found by one lookup. The arrays behind them hold the subtables of the
+// worst complete code (2,342, 594 and 128 entries), rounded up to powers of two so that masks replace bounds checks.
 const (
 	litBits   = 11
 	litSize   = 4096
@@ -89,9 +89,9 @@ func codeLengthMeanings() (m [preSymbols]entry) {
 	return m
 }
 
-// build fills table, whose root has rootBits index bits, from the code lengths of its symbols. It returns false for lengths that
-// are no prefix code: over-subscribed, or incomplete unless empty or a single code of one bit (which some encoders
-// write when there is one distance only). Codes that no symbol has become bad entries.
+// build fills table, whose root has rootBits index bits, from the code lengths of its symbols. It returns false for
+// lengths that are no prefix code: over-subscribed, or incomplete unless empty or a single code of one bit (which
+// some encoders write when there is one distance only). Codes that no symbol has become bad entries.
 func build(table []entry, rootBits int, lengths []uint8, meaning []entry) bool {
 	var count [maxCodeBits + 1]int
 	for _, n := range lengths {
@@ -155,8 +155,8 @@ type span struct {
 	code    uint32
 }
 
-// buildRoot enters the codes of up to rootBits bits. Deflate packs codes from their first bit on, so a table is indexed by
-// the reversed code; a table for n bits becomes the one for n+1 bits by doubling it.
+// buildRoot enters the codes of up to rootBits bits. Deflate packs codes from their first bit on, so a table is
+// indexed by the reversed code; a table for n bits becomes the one for n+1 bits by doubling it.
 func buildRoot(table []entry, rootBits int, sorted []uint16, count *[maxCodeBits + 1]int, meaning []entry) span {
 	code := uint32(0) // reversed
 	size := 1
@@ -173,8 +173,8 @@ func buildRoot(table []entry, rootBits int, sorted []uint16, count *[maxCodeBits
 	return span{symbols: sorted, length: rootBits + 1, code: code}
 }
 
-// following returns the reversed code after a reversed code of n bits: the highest zero bit becomes one and the ones above it
-// zeros. After the last code of a complete set it returns 0.
+// following returns the reversed code after a reversed code of n bits: the highest zero bit becomes one and the ones
+// above it zeros. After the last code of a complete set it returns 0.
 func following(code uint32, n int) uint32 {
 	zeros := ^code & (1<<n - 1)
 	if zeros == 0 {

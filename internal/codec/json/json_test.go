@@ -258,8 +258,8 @@ func TestLongRecords(t *testing.T) {
 	}
 }
 
-// FuzzReader: no input makes the reader panic, every object of a valid line becomes an item unless it says why not, and what is read
-// survives writing and reading again but for the documented loss.
+// FuzzReader: no input makes the reader panic, every object of a valid line becomes an item unless it says why not,
+// and what is read survives writing and reading again but for the documented loss.
 func FuzzReader(f *testing.F) {
 	for _, s := range samples {
 		if len(s.Input) < 1000 {

@@ -36,7 +36,8 @@ type level struct {
 }
 
 func newParser(types map[string]item.Type) parser {
-	return parser{types: types, dec: jsontext.NewDecoder(new(bytes.Buffer)), build: item.NewBuilder(nil), names: map[string]string{}}
+	dec := jsontext.NewDecoder(new(bytes.Buffer))
+	return parser{types: types, dec: dec, build: item.NewBuilder(nil), names: map[string]string{}}
 }
 
 // begin makes b the batch that items go to.

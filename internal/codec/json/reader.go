@@ -19,9 +19,9 @@ const (
 
 // ReaderOptions of a Reader. The zero value reads plain types and stops at the first bad record.
 type ReaderOptions struct {
-	// Types restores what JSON lost, by path as in Loss.Path: "tags" is SS, "orders[].photo" is B. Sets are read from arrays, B
-	// from base64 strings, N also from strings, S also from numbers, with their text as it stands. A null stays NULL, an
-	// empty array stays L, and any other value is rejected.
+	// Types restores what JSON lost, by path as in Loss.Path: "tags" is SS, "orders[].photo" is B. Sets are read from
+	// arrays, B from base64 strings, N also from strings, S also from numbers, with their text as it stands. A null
+	// stays NULL, an empty array stays L, and any other value is rejected.
 	Types map[string]item.Type
 	// Rejects receives bad records. When nil the first one ends reading with its error.
 	Rejects codec.Rejects
@@ -42,8 +42,8 @@ const (
 	over                  // behind the array's end
 )
 
-// Reader is a codec.Reader of JSON lines, of pretty-printed objects one after the other, or of one top-level array of objects.
-// Which of them is seen from the first record.
+// Reader is a codec.Reader of JSON lines, of pretty-printed objects one after the other, or of one top-level array of
+// objects. Which of them is seen from the first record.
 type Reader struct {
 	win    *codec.Window
 	opts   ReaderOptions

@@ -12,8 +12,9 @@ import (
 // byteOrderMark may stand in front of files from Windows; RFC 8259 allows to ignore it.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// detect looks at the first record. A '[' opens an array. An object that ends on the line it began on means lines; one that goes
-// on means a sequence, unless the next line begins another object, for then the first line is a broken one.
+// detect looks at the first record. A '[' opens an array. An object that ends on the line it began on means lines;
+// one that goes on means a sequence, unless the next line begins another object, for then the first line is a broken
+// one.
 func (r *Reader) detect() error {
 	if r.win.Offset() == 0 {
 		if err := r.atLeast(len(byteOrderMark)); err != nil && err != io.EOF {
@@ -74,12 +75,14 @@ type extent struct {
 	resync bool // a line that begins with '{' inside of it: the value is broken and another begins
 }
 
-// resyncBytesMax bounds how far a value is followed beyond a line that may be the beginning of the next one. An item has 400 KB.
+// resyncBytesMax bounds how far a value is followed beyond a line that may be the beginning of the next one. An item
+// has 400 KB.
 const resyncBytesMax = 1 << 20
 
-// valueEnd finds the end of the object or array at the front by its brackets and strings alone, so that broken values have an end too.
-// A line feed ends a string, since JSON has none in strings. A line that begins with '{' means that the value before was cut: at once where
-// JSON allows no object, else when the brackets do not close. In an array of objects lines may begin with anything.
+// valueEnd finds the end of the object or array at the front by its brackets and strings alone, so that broken values
+// have an end too. A line feed ends a string, since JSON has none in strings. A line that begins with '{' means that
+// the value before was cut: at once where JSON allows no object, else when the brackets do not close. In an array of
+// objects lines may begin with anything.
 func (r *Reader) valueEnd(inArray bool) (extent, error) {
 	depth, quoted, escaped, before := 0, false, false, byte('\n')
 	maybe := 0 // where the next value may begin
@@ -132,8 +135,8 @@ func (r *Reader) valueEnd(inArray bool) (extent, error) {
 	}
 }
 
-// sequenceRecord reads one object of a sequence. Behind a record that is rejected nothing is believed until a line begins with '{':
-// an object further in would be a part of a broken one.
+// sequenceRecord reads one object of a sequence. Behind a record that is rejected nothing is believed until a line
+// begins with '{': an object further in would be a part of a broken one.
 func (r *Reader) sequenceRecord() error {
 	c, err := r.skipSpace()
 	if err != nil {
@@ -180,8 +183,9 @@ func (r *Reader) resync() error {
 	}
 }
 
-// arrayRecord reads one element and the comma or bracket around it. An element that is JSON but no item is rejected; anything else,
-// the end of the input too, is damage that cannot be passed over, since nothing tells where an element would begin.
+// arrayRecord reads one element and the comma or bracket around it. An element that is JSON but no item is rejected;
+// anything else, the end of the input too, is damage that cannot be passed over, since nothing tells where an element
+// would begin.
 func (r *Reader) arrayRecord() error {
 	c, err := r.skipSpace()
 	if err != nil {
