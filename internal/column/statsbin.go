@@ -235,10 +235,12 @@ func (d *statsDecoder) node(n, parent *node, depth uint8) {
 		m := n.extend()
 		d.histogram(m.members.add)
 	}
-	if flags&nodeOpen != 0 && !d.bad {
-		d.container(n, parent, depth, flags)
-	} else if flags&(nodeElem|nodeKids|nodeCollapsed) != 0 {
+	held := types&(1<<item.L|1<<item.M) != 0
+	switch {
+	case held != (flags&nodeOpen != 0) || !held && flags&(nodeElem|nodeKids|nodeCollapsed) != 0:
 		d.fail()
+	case held && !d.bad:
+		d.container(n, parent, depth, flags)
 	}
 }
 
