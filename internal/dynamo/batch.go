@@ -230,7 +230,7 @@ func (w *BatchWriter) request(ctx context.Context, batch []int, done *Written) (
 		return reply, w.lane.Do(ctx, need, attempt)
 	}
 	// Members that were left over before get one try here and their own back-off, so that one hot key holds up nobody.
-	_, err := w.lane.once(ctx, need, attempt)
+	_, err := w.lane.once(ctx, need, true, attempt)
 	var throttle *ThrottleError
 	if errors.As(err, &throttle) {
 		if limit := throttle.Limit(); fresh || limit == Account || limit == MaxOnDemand {

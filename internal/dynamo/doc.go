@@ -7,7 +7,17 @@
 // bytes, and go out as raw DynamoDB JSON: nothing is decoded into maps.
 //
 // Retrying: a Client sends each call once and returns a *ThrottleError or a fault of kind Unavailable; Governor.Do is the
-// one place that waits and tries again.
+// one place that waits and tries again. Scanner and BatchWriter are the two ways jobs read and write through it.
+//
+// Invariants of the governor: consumption exceeds the budget by at most 5 % in any ten seconds of calls that are small
+// against it; a throttle is answered by its reason (Limit); after relief 90 % of the allowed rate is back within thirty
+// seconds. It uses package time alone, so that testing/synctest drives it, and its jitter comes from a seed.
 //
 // It imports item and fault.
+//
+//	budget, err := dynamo.ParseBudget("50%")
+//	rate, why := budget.Rate(table, dynamo.Read)
+//	governor := dynamo.NewGovernor(dynamo.GovernorOptions{Rate: rate}.Share(parallelism))
+//	scanner, lane := dynamo.NewScanner(client, governor, table), governor.Lane()
+//	page, err := scanner.Page(ctx, lane, &dynamo.ScanRequest{Table: "Orders", Segment: 3, Segments: 64}, &batch)
 package dynamo

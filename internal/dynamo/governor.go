@@ -157,9 +157,15 @@ func (g *Governor) Do(ctx context.Context, need float64, call func(context.Conte
 // last error, still Throttled or Unavailable. A call may have been carried out though its answer was lost: what must not
 // happen twice is not for Do.
 func (l *Lane) Do(ctx context.Context, need float64, call func(context.Context) (units float64, err error)) error {
+	return l.do(ctx, need, true, call)
+}
+
+// do is Do; with learn the ratio of real to expected units, which index writes and old items make other than 1, is
+// applied and learnt. Who has an estimate of its own goes without.
+func (l *Lane) do(ctx context.Context, need float64, learn bool, call func(context.Context) (float64, error)) error {
 	var deadline time.Time
 	for try := 0; ; try++ {
-		units, err := l.once(ctx, need, call)
+		units, err := l.once(ctx, need, learn, call)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -181,11 +187,12 @@ func (l *Lane) Do(ctx context.Context, need float64, call func(context.Context) 
 }
 
 // once sends one try.
-func (l *Lane) once(ctx context.Context, need float64, call func(context.Context) (float64, error)) (float64, error) {
+func (l *Lane) once(ctx context.Context, need float64, learn bool, call func(context.Context) (float64, error)) (
+	float64, error) {
 	if err := l.cool(ctx); err != nil {
 		return 0, err
 	}
-	reserved, err := l.g.reserve(ctx, need)
+	reserved, err := l.g.reserve(ctx, need, learn)
 	if err != nil {
 		return 0, err
 	}
@@ -195,7 +202,7 @@ func (l *Lane) once(ctx context.Context, need float64, call func(context.Context
 		err = fault.New(fault.Unavailable, "no answer within %s: %w", l.g.o.TryTimeout, err)
 	}
 	cancel()
-	l.g.settle(need, reserved, units, err)
+	l.g.settle(need, reserved, units, learn, err)
 	if err == nil {
 		l.mu.Lock()
 		l.hot = max(0, l.hot-1)
@@ -343,7 +350,7 @@ func (g *Governor) advance(now time.Time) {
 }
 
 // reserve waits its turn, then for need units, and takes them. It returns what it took.
-func (g *Governor) reserve(ctx context.Context, need float64) (float64, error) {
+func (g *Governor) reserve(ctx context.Context, need float64, scaled bool) (float64, error) {
 	select {
 	case g.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -354,7 +361,10 @@ func (g *Governor) reserve(ctx context.Context, need float64) (float64, error) {
 		g.mu.Lock()
 		now := time.Now()
 		g.advance(now)
-		want := need * g.ratio
+		want := need
+		if scaled {
+			want *= g.ratio
+		}
 		wait := g.paused.Sub(now)
 		if wait <= 0 && math.IsInf(g.rate, 1) {
 			g.stats.Calls++
@@ -382,7 +392,7 @@ func (g *Governor) reserve(ctx context.Context, need float64) (float64, error) {
 }
 
 // settle replaces what was reserved by what was used.
-func (g *Governor) settle(need, reserved, units float64, err error) {
+func (g *Governor) settle(need, reserved, units float64, learn bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -401,7 +411,7 @@ func (g *Governor) settle(need, reserved, units float64, err error) {
 	g.meter.add(now, units)
 	if err == nil {
 		g.account = max(0, g.account-1)
-		if need > 0 && units > 0 {
+		if learn && need > 0 && units > 0 {
 			g.ratio += 0.2 * (min(max(units/need, 0.05), 50) - g.ratio)
 		}
 	}

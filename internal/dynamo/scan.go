@@ -21,16 +21,22 @@ type Scanner struct {
 	client Client
 	g      *Governor
 
+	probe chan struct{} // held by the one page that is read before the size of items is known
+
 	mu      sync.Mutex
 	perItem float64 // bytes an item, as the last pages had them
+	known   bool    // perItem was seen and not guessed
 }
+
+// probeItems are read first, by one segment alone: were all to begin with a guess, all would be wrong at once.
+const probeItems = 10
 
 // itemBytesUnknown is assumed before the first page when the table's description says nothing.
 const itemBytesUnknown = 1024
 
 // NewScanner makes a scanner. t, when known, gives the size of items to begin with.
 func NewScanner(client Client, g *Governor, t *Table) *Scanner {
-	s := &Scanner{client: client, g: g, perItem: itemBytesUnknown}
+	s := &Scanner{client: client, g: g, perItem: itemBytesUnknown, probe: make(chan struct{}, 1)}
 	if t != nil && t.Items > 0 && t.Bytes > 0 {
 		s.perItem = float64(t.Bytes) / float64(t.Items)
 	}
@@ -40,12 +46,23 @@ func NewScanner(client Client, g *Governor, t *Table) *Scanner {
 // Page reads the next page of a segment into b; see Client.Scan and Lane.Do. A Limit in the request is an upper bound.
 func (s *Scanner) Page(ctx context.Context, lane *Lane, req *ScanRequest, b *item.Batch) (*Page, error) {
 	r := *req
+	if !math.IsInf(s.g.o.Rate, 1) && !s.isKnown() {
+		select {
+		case s.probe <- struct{}{}:
+			defer func() { <-s.probe }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if !s.isKnown() && (r.Limit == 0 || r.Limit > probeItems) {
+			r.Limit = probeItems
+		}
+	}
 	limit, need := s.limit(req.Consistent)
 	if limit > 0 && (r.Limit == 0 || limit < r.Limit) {
 		r.Limit = limit
 	}
 	var page *Page
-	err := lane.Do(ctx, need, func(ctx context.Context) (float64, error) {
+	err := lane.do(ctx, need, false, func(ctx context.Context) (float64, error) {
 		var err error
 		if page, err = s.client.Scan(ctx, &r, b); err != nil {
 			return 0, err
@@ -57,6 +74,12 @@ func (s *Scanner) Page(ctx context.Context, lane *Lane, req *ScanRequest, b *ite
 	}
 	s.learn(page, req.Consistent)
 	return page, nil
+}
+
+func (s *Scanner) isKnown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
 }
 
 // unitBytes is what one unit reads.
@@ -93,11 +116,15 @@ func (s *Scanner) learn(page *Page, consistent bool) {
 	perItem := page.Units * unitBytes(consistent) / float64(page.Scanned)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Larger items count at once, since pages of them would overdraw; smaller ones bit by bit.
-	if perItem < s.perItem {
+	// Larger items count at once, since pages of them would overdraw; smaller ones bit by bit. The first page decides
+	// alone.
+	if s.known && perItem < s.perItem {
 		perItem = s.perItem + 0.2*(perItem-s.perItem)
 	}
-	s.perItem = max(1, min(perItem, 8*s.perItem))
+	if s.known {
+		perItem = min(perItem, 8*s.perItem)
+	}
+	s.perItem, s.known = max(1, perItem), true
 }
 
 // allowed is the rate at this moment.
