@@ -147,7 +147,8 @@ func (a *answer) expired() bool {
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "InvalidToken":
 		return true
 	}
-	return false
+	// A reply to HEAD has no document: expired credentials are a bare 400 there.
+	return a.status == 400 && strings.HasPrefix(a.operation, "S3 Head")
 }
 
 // classify turns an SDK error into ours. ctx is the caller's: its end is told as it is.

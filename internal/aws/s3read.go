@@ -16,6 +16,9 @@ import (
 	"dynaferry/internal/fault"
 )
 
+// resumesMax bounds how often one body is taken up again, each time a little further.
+const resumesMax = 500
+
 // idleTime is how long a body may stay silent before it counts as cut.
 const idleTime = 30 * time.Second
 
@@ -81,6 +84,7 @@ type reader struct {
 	left   int64
 	check  *stored
 	fails  int // since a byte came
+	again  int // resumptions in all
 	err    error
 }
 
@@ -264,10 +268,11 @@ func (r *reader) resume(broke error) error {
 		return context.Cause(r.ctx)
 	}
 	r.fails++
+	r.again++
 	if broke == io.EOF {
 		broke = io.ErrUnexpectedEOF
 	}
-	if r.fails >= r.b.options.Attempts || r.etag == "" {
+	if r.fails >= r.b.options.Attempts || r.again > resumesMax || r.etag == "" {
 		return r.b.fail("read", r.name, fault.New(fault.Unavailable, "the body broke %d bytes before its end: %w", r.left, broke))
 	}
 	if r.fails > 1 { // the first time nothing is known to be overloaded
