@@ -156,7 +156,6 @@ func TestBatchWriter(t *testing.T) {
 func TestBatchWriterStops(t *testing.T) {
 	items := makeItems(t, "p", 3)
 	fine := func(*BatchWriteRequest, int) (*BatchWriteReply, error) { return &BatchWriteReply{}, nil }
-	g := NewGovernor(GovernorOptions{Seed: 4, RetryFor: time.Millisecond})
 	for name, c := range map[string]struct {
 		answer func(*BatchWriteRequest, int) (*BatchWriteReply, error)
 		puts   []item.Item
@@ -178,6 +177,7 @@ func TestBatchWriterStops(t *testing.T) {
 		}}, fault.Conflict},
 	} {
 		f := &fakeTable{answer: c.answer, written: map[string]int{}}
+		g := NewGovernor(GovernorOptions{Seed: 4, RetryFor: time.Millisecond})
 		_, err := NewBatchWriter(f, g, c.o).Write(context.Background(), c.puts, nil)
 		if err == nil || fault.KindOf(err) != c.kind {
 			t.Errorf("%s: %v (%s)", name, err, fault.KindOf(err))
@@ -186,6 +186,7 @@ func TestBatchWriterStops(t *testing.T) {
 	f := &fakeTable{answer: fine, written: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	g := NewGovernor(GovernorOptions{Seed: 4})
 	if _, err := NewBatchWriter(f, g, BatchWriterOptions{}).Write(ctx, items, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
@@ -194,7 +195,7 @@ func TestBatchWriterStops(t *testing.T) {
 // TestBatchBytes: a batch holds at most 16 MB.
 func TestBatchBytes(t *testing.T) {
 	var items []item.Item
-	for i := range 60 {
+	for i := range 24 {
 		it, err := item.FromMap(map[string]item.Value{"id": {Type: item.S, Str: fmt.Sprint(i)},
 			"x": {Type: item.S, Str: strings.Repeat("\"", 390<<10)}}) // escapes double the bytes on the wire
 		if err != nil {
@@ -216,7 +217,7 @@ func TestBatchBytes(t *testing.T) {
 	if _, err := NewBatchWriter(f, g, BatchWriterOptions{Keys: idKey}).Write(context.Background(), items, nil); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.written) != 60 || f.sizes[0] < 20 {
+	if len(f.written) != 24 || f.sizes[0] < 20 || len(f.sizes) != 2 {
 		t.Errorf("%d written in %v", len(f.written), f.sizes)
 	}
 }

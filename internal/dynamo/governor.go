@@ -24,6 +24,8 @@ const (
 	rampPerSecond = 0.05
 	// feelPerSecond is by how much an unlimited rate grows after a throttle: tenfold in 12 s.
 	feelPerSecond = 0.2
+	// feelFrom is the least an unlimited rate begins with after a throttle: 40,000 units/s, a table's quota, are 30 s away.
+	feelFrom = 100
 	// floorShare is the least share of the budget a cut leaves.
 	floorShare = 0.01
 	// backoffBase and backoffMax bound the full-jitter wait before a try: uniform in [0, min(max, base·2^tries)].
@@ -273,6 +275,7 @@ func (g *Governor) cut(factor float64) {
 	through := max(g.meter.rate(now), 1)
 	if math.IsInf(g.o.Rate, 1) && math.IsInf(g.ceiling, 1) {
 		// Nobody set a budget: what went through is the measure of how fast to feel upwards again.
+		through = max(through, feelFrom)
 		if math.IsInf(g.budget, 1) {
 			g.budget = through
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 // memory is a table that keeps ids.
 type memory struct {
 	dynamo.Client
+	mu    sync.Mutex
 	ids   map[string]int
 	scans int
 }
@@ -27,6 +29,8 @@ func (m *memory) Scan(_ context.Context, _ *dynamo.ScanRequest, b *item.Batch) (
 }
 
 func (m *memory) BatchWrite(_ context.Context, req *dynamo.BatchWriteRequest) (*dynamo.BatchWriteReply, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, it := range append(append([]item.Item{}, req.Puts...), req.Deletes...) {
 		m.ids[id(it)]++
 	}
@@ -34,6 +38,8 @@ func (m *memory) BatchWrite(_ context.Context, req *dynamo.BatchWriteRequest) (*
 }
 
 func (m *memory) Write(_ context.Context, req *dynamo.WriteRequest) (*dynamo.WriteReply, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.ids[id(req.Item)]++
 	return &dynamo.WriteReply{Units: 1}, nil
 }
@@ -107,7 +113,10 @@ func TestWritesThatAreLostOrLate(t *testing.T) {
 		if _, err := c.BatchWrite(context.Background(), &dynamo.BatchWriteRequest{Puts: []item.Item{made(t, "b")}}); err == nil {
 			t.Error("a late batch was answered")
 		}
-		if got := fmt.Sprint(m.ids); got != "map[fine:1 lost:1]" {
+		m.mu.Lock()
+		got := fmt.Sprint(m.ids)
+		m.mu.Unlock()
+		if got != "map[fine:1 lost:1]" {
 			t.Error(got)
 		}
 		c.Wait()
