@@ -86,44 +86,57 @@ const (
 // The levels of a slot are written once, where they differ: a leaf or struct holds one slot for each slot of its holder
 // and shares its repetition levels, a list holds its element slots. What is absent is not written at all until something
 // present follows or the slab ends (fill): a row costs only what it holds.
+//
+// What every value touches stands first, in as few cache lines as can be.
 type col struct {
-	field  Field // Elem and Fields are not used while filling
-	parent *col  // nil for the whole item
+	source string    // field.Source
+	kind   Kind      // field.Kind
+	typ    item.Type // field.Type
+	scaled uint8     // field.Scale
+	room   int8      // digits in front of the point that the rung has room for
+	next   *col      // the member that stood behind this one
 	up     *space
-	lists  *col // the nearest list above, nil at the top
-	id     int
+	done   int // slots of up that are done with; slots.n for all but lists
+	count  uint64
+	slots  space // own slots; of a list its elements'
 
-	slots space // own slots; of a list its elements'
-	done  int   // slots of up that are done with; slots.n for all but lists
+	bytes  []byte
+	ends   []uint32
+	longs  []int64
+	bins   []uint32 // by digits*binScales+scale
+	digits int      // the ladder: most digits in front of the point and behind it so far
+	scale  int
+
 	rep   []uint8
+	lists *col  // the nearest list above, nil at the top
+	elem  *col  // of a list
+	first *col  // the member that stood first in the last map
 	level uint8 // repetition level of a list's elements
 	index int   // of a list: the element at hand
 
-	kids  map[string]*col
-	order []*col // typed members in order of appearance
-	first *col   // the member that stood first in the last map
-	next  *col   // the member that stood behind this one
-	elem  *col
-	names *namer
-
-	longs   []int64
+	field   Field // Elem and Fields are not used while filling; sync after changes
+	parent  *col  // nil for the whole item
+	id      int
+	kids    map[string]*col
+	order   []*col // typed members in order of appearance
+	names   *namer
 	doubles []float64
 	bools   []bool
-	bytes   []byte
-	ends    []uint32
 
 	fixed  bool // form given from outside
 	closed bool // no new members
 	left   bool // no column though values have a type: beyond the budget
+	beyond bool // some integer was too long for Long
 
 	node    *node // in the Shredder's Stats, once something was counted
-	count   uint64
 	nulls   uint64
-	bins    []uint32 // by digits*binScales+scale
-	digits  int      // the ladder: most digits in front of the point and behind it so far
-	scale   int
-	beyond  bool // some integer was too long for Long
 	misfits [Inexact + 1]uint32
+}
+
+// sync copies what the field says to where values look for it.
+func (c *col) sync() {
+	c.source, c.kind, c.typ, c.scaled = c.field.Source, c.field.Kind, c.field.Type, uint8(c.field.Scale)
+	c.room = int8(c.field.Precision() - c.field.Scale)
 }
 
 // typed tells whether the column has a form; until its first value that is not NULL it has none.
@@ -141,6 +154,7 @@ func (c *col) place(parent *col) {
 // become gives the column its form.
 func (c *col) become(t item.Type, k Kind) {
 	c.field.Type, c.field.Kind = t, k
+	c.sync()
 	if k == List {
 		c.asList()
 	}

@@ -68,7 +68,7 @@ func (s *Shredder) number(c *col, it item.Item, i int) {
 		c.digits, c.scale = max(c.digits, n.digits), max(c.scale, n.scale)
 	}
 	for {
-		switch c.field.Kind {
+		switch c.kind {
 		case Long:
 			if n.scale == 0 {
 				c.here()
@@ -77,9 +77,9 @@ func (s *Shredder) number(c *col, it item.Item, i int) {
 				return
 			}
 		case Decimal18:
-			if n.scale <= c.field.Scale && n.digits <= c.field.Precision()-c.field.Scale {
+			if n.scale <= int(c.scaled) && n.digits <= int(c.room) {
 				c.here()
-				c.longs = append(c.longs, n.mantissa*int64(pow10[c.field.Scale-n.scale]))
+				c.longs = append(c.longs, n.mantissa*int64(pow10[int(c.scaled)-n.scale]))
 				c.slots.full()
 				return
 			}
@@ -167,6 +167,7 @@ func (s *Shredder) climb(c *col) bool {
 	}
 	c.longs, c.bytes, c.ends = v.Longs, v.Bytes, v.Ends
 	c.field.Kind, c.field.Scale, c.field.Digits = to.kind, to.scale, 0
+	c.sync()
 	return true
 }
 

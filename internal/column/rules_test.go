@@ -49,7 +49,7 @@ func TestSchemaRules(t *testing.T) {
 		{"19 digits that do not", SchemaOptions{}, numbers("1", "9223372036854775808"), "n decimal(38,0)", ""},
 		{"18 digits in all", SchemaOptions{}, numbers("1234567890123456", "0.25"), "n decimal(18,2)", ""},
 		{"19 digits in all", SchemaOptions{}, numbers("12345678901234567", "0.25"), "n decimal(38,2)", ""},
-		{"38 digits behind the point", SchemaOptions{}, numbers("0."+strings.Repeat("0", 37)+"1"), "n decimal(38,38)", ""},
+		{"38 digits behind the point", SchemaOptions{}, numbers("0." + strings.Repeat("0", 37) + "1"), "n decimal(38,38)", ""},
 		{"no rung holds all: the most", SchemaOptions{}, numbers("1e30", "0.0000000001", "0.5", "2"), "n decimal(18,10)", "/n range 1"},
 		{"a tie goes to the lowest rung", SchemaOptions{}, numbers("1e60", "0.5", "7"), "n decimal(18,1)", "/n range 1"},
 		{"and there to long", SchemaOptions{}, numbers("1e60", "1e-60", "7"), "n long", "/n range 2"},

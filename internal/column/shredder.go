@@ -87,6 +87,7 @@ func (s *Shredder) build(schema *Schema) {
 func (s *Shredder) adopt(parent *col, f *Field) *col {
 	c := &col{field: *f, id: f.ID, closed: parent.closed}
 	c.field.Elem, c.field.Fields = nil, nil
+	c.sync()
 	c.place(parent)
 	s.nextID = max(s.nextID, f.ID+1)
 	if parent.field.Kind != List {
@@ -215,7 +216,7 @@ func (s *Shredder) members(c *col, it item.Item, i int) {
 	for at, end := i+1, i+int(it.Tape[i].Skip); at < end; at += 1 + int(it.Tape[at+1].Skip) {
 		token := &it.Tape[at]
 		kid := guess
-		if kid == nil || token.Flags&item.Escaped != 0 || kid.field.Source != string(it.Src[token.Off:token.End]) {
+		if kid == nil || token.Flags&item.Escaped != 0 || kid.source != string(it.Src[token.Off:token.End]) {
 			if kid = s.find(c, guess, it, at); kid == nil {
 				continue
 			}
@@ -235,7 +236,7 @@ func (s *Shredder) members(c *col, it item.Item, i int) {
 // find returns the column of a member whose name was guessed wrong, nil when it has none; its value is done with then.
 func (s *Shredder) find(c, guess *col, it item.Item, at int) *col {
 	name := it.Text(at)
-	if guess != nil && guess.next != nil && guess.next.field.Source == string(name) {
+	if guess != nil && guess.next != nil && guess.next.source == string(name) {
 		return guess.next
 	}
 	if kid := c.kids[string(name)]; kid != nil {
@@ -255,6 +256,7 @@ func (s *Shredder) find(c, guess *col, it item.Item, at int) *col {
 	}
 	kid := &col{field: Field{Source: string(name)}, id: s.nextID}
 	s.nextID++
+	kid.sync()
 	kid.place(c)
 	c.attach(kid)
 	return kid

@@ -10,11 +10,11 @@ import (
 // value appends the value at index i to column c, at the holder's last slot.
 func (s *Shredder) value(c *col, it item.Item, i int) {
 	token := &it.Tape[i]
-	if token.Type != c.field.Type || token.Type == 0 {
+	if token.Type != c.typ || token.Type == 0 {
 		s.other(c, it, i)
 		return
 	}
-	switch c.field.Kind {
+	switch c.kind {
 	case String:
 		if token.Type == item.N {
 			s.countNumber(c, shapeOf(s.normal(it, i)), 1)
@@ -24,7 +24,7 @@ func (s *Shredder) value(c *col, it item.Item, i int) {
 			c.count++
 			c.here()
 			if token.Flags&item.Escaped == 0 {
-				c.bytes = append(c.bytes, it.Src[token.Off:token.End]...)
+				c.bytes = appendShort(c.bytes, it.Src, int(token.Off), int(token.End))
 			} else {
 				c.bytes = it.AppendText(c.bytes, i)
 			}
@@ -57,6 +57,20 @@ func (s *Shredder) value(c *col, it item.Item, i int) {
 	default:
 		s.wished(c, it, i)
 	}
+}
+
+// shortBytes is what one unconditional copy moves.
+const shortBytes = 32
+
+// appendShort appends src[from:to]. Most texts are short; those are copied as one block of fixed size, which needs no
+// call: the bytes behind the text are src's slack or the next text, and are overwritten by the next value.
+func appendShort(dst, src []byte, from, to int) []byte {
+	n := len(dst)
+	if to-from <= shortBytes && n+shortBytes <= cap(dst) && from+shortBytes <= cap(src) {
+		*(*[shortBytes]byte)(dst[n : n+shortBytes]) = *(*[shortBytes]byte)(src[from : from+shortBytes])
+		return dst[:n+to-from]
+	}
+	return append(dst, src[from:to]...)
 }
 
 // other handles a value whose type is not its column's.
