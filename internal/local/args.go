@@ -10,8 +10,8 @@ import (
 // member is one member of a JSON object of a request, its value still raw bytes inside the request's body.
 type member struct{ name, raw []byte }
 
-// args are the members of a JSON object, in their order, those that are null included; get takes null for absent, as the
-// service does.
+// args are the members of a JSON object, in their order, those that are null included; get takes null for absent, as
+// the service does.
 type args []member
 
 // get returns the raw value of a member, nil when it is absent or null.

@@ -40,7 +40,9 @@ type tableBatch struct {
 }
 
 // batches reads RequestItems; part reads one table's part.
-func (c *call) batches(operation string, part func(raw []byte, b *tableBatch) error) ([]tableBatch, consumption, error) {
+func (c *call) batches(
+	operation string, part func(raw []byte, b *tableBatch) error,
+) ([]tableBatch, consumption, error) {
 	v := &constraints{}
 	consumed, _, err := c.args.text("ReturnConsumedCapacity")
 	if err != nil {

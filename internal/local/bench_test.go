@@ -68,7 +68,9 @@ func BenchmarkBatchWriteItem(b *testing.B) {
 // A whole scan, raw: items go from the log into the reply without being looked into, but for their size.
 func BenchmarkScan(b *testing.B) {
 	for name, rest := range map[string]string{
-		"raw": "", "filter": `,"FilterExpression":"#s = :s","ExpressionAttributeNames":{"#s":"status"},"ExpressionAttributeValues":{":s":{"S":"PAID"}}`,
+		"raw": "",
+		"filter": `,"FilterExpression":"#s = :s","ExpressionAttributeNames":{"#s":"status"},` +
+			`"ExpressionAttributeValues":{":s":{"S":"PAID"}}`,
 		"project": `,"ProjectionExpression":"orderId, address.city"`,
 	} {
 		b.Run(name, func(b *testing.B) {

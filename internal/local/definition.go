@@ -33,6 +33,7 @@ type definition struct {
 type throughputTimes struct {
 	IncreaseMs int64 `json:"increaseMs,omitempty"`
 	DecreaseMs int64 `json:"decreaseMs,omitempty"`
+	Decreases  int64 `json:"decreases,omitempty"`  // on the day (UTC) of DecreaseMs
 	OnDemandMs int64 `json:"onDemandMs,omitempty"` // when the table last went to PAY_PER_REQUEST
 }
 
@@ -93,7 +94,16 @@ func (db *DB) load(entry store.Table) (*table, error) {
 	return t, nil
 }
 
-// change returns the table with another definition, which it stores first. The caller holds db.change.
+// decreasesToday counts the decreases of throughput on the day of now, as the service does by UTC.
+func (t throughputTimes) decreasesToday(now int64) int64 {
+	const day = 24 * 60 * 60 * 1000
+	if t.DecreaseMs/day != now/day {
+		return 0
+	}
+	return t.Decreases
+}
+
+// redefine returns the table with another definition, which it stores first. The caller holds db.change.
 func (db *DB) redefine(t *table, def *definition) (*table, error) {
 	text, err := json.Marshal(def)
 	if err != nil {
@@ -205,7 +215,8 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 	}
 	out.ProvisionedThroughput = throughputDescription{
 		LastIncreaseDateTime: maybeSeconds(d.Changes.IncreaseMs), LastDecreaseDateTime: maybeSeconds(d.Changes.DecreaseMs),
-		ReadCapacityUnits: d.ReadUnits, WriteCapacityUnits: d.WriteUnits,
+		NumberOfDecreasesToday: d.Changes.decreasesToday(millis(c.db.now())),
+		ReadCapacityUnits:      d.ReadUnits, WriteCapacityUnits: d.WriteUnits,
 	}
 	if !d.provisioned() || d.Changes.OnDemandMs != 0 {
 		out.BillingModeSummary = &billingSummary{d.Billing, maybeSeconds(d.Changes.OnDemandMs)}

@@ -1,4 +1,4 @@
-// Package local is a DynamoDB on this machine: the service's wire protocol over HTTP on loopback, on a store of our own.
+// Package local is a DynamoDB on this machine: the service's wire protocol over HTTP on loopback, on our own store.
 //
 // It hides one decision: how the service's requests become reads and writes of the store, and in which order and words
 // it complains. Nothing above it knows that a request is JSON, nothing below it (local/store) knows that there is a

@@ -65,7 +65,8 @@ func refused(format string, args ...any) *apiError {
 
 // conditionFailed carries the old item when the request asked for it; old is raw DynamoDB JSON or nil.
 func conditionFailed(old []byte) *apiError {
-	e := &apiError{http.StatusBadRequest, nsDynamo + "ConditionalCheckFailedException", "The conditional request failed", nil}
+	e := &apiError{http.StatusBadRequest, nsDynamo + "ConditionalCheckFailedException",
+		"The conditional request failed", nil}
 	if old != nil {
 		e.Extra = append(append(e.Extra, `,"Item":`...), old...)
 	}

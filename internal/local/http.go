@@ -26,8 +26,10 @@ const (
 
 	// bodyMax is the service's bound on a request. One byte more is 413, as there.
 	bodyMax = 16 << 20
-	// bodyKept is how large a buffer may be to be kept for the next request.
-	bodyKept = 1 << 20
+	// bodyKept and replyKept are how large buffers may be to be kept for the next request: a reply of Scan is 1 MB of
+	// items by the service's measure, and up to a few times that as JSON.
+	bodyKept  = 1 << 20
+	replyKept = 4 << 20
 )
 
 // call is one request on its way through: its arguments, and the reply that grows in out. It is used again for later
@@ -73,7 +75,7 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if cap(c.body) > bodyKept {
 		c.body = nil
 	}
-	if cap(c.out) > 2*bodyKept {
+	if cap(c.out) > replyKept {
 		c.out = nil
 	}
 	c.main.release()

@@ -63,9 +63,10 @@ func TestRequestsThatAreNone(t *testing.T) {
 		status int
 		say    string
 	}{
-		"unsigned":      {func(r *http.Request) { r.Header.Del("Authorization") }, 400, "MissingAuthenticationTokenException"},
-		"no target":     {func(r *http.Request) { r.Header.Del("X-Amz-Target") }, 400, "MissingAuthenticationTokenException"},
-		"other service": {func(r *http.Request) { r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListStreams") }, 400, "UnknownOperationException"},
+		"unsigned":  {func(r *http.Request) { r.Header.Del("Authorization") }, 400, "MissingAuthenticationTokenException"},
+		"no target": {func(r *http.Request) { r.Header.Del("X-Amz-Target") }, 400, "MissingAuthenticationTokenException"},
+		"other service": {func(r *http.Request) { r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListStreams") }, 400,
+			"UnknownOperationException"},
 		"streams": {func(r *http.Request) { r.Header.Set("X-Amz-Target", streamsStem+"ListStreams") }, 400,
 			"does not serve DynamoDB Streams (ListStreams)"},
 		"get":        {func(r *http.Request) { r.Method = http.MethodGet; r.URL.Path = "/x" }, 404, "POST /"},

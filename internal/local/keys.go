@@ -77,7 +77,8 @@ func (k *storeKey) set(n int, it item.Item, i int, name string) error {
 	case n == 0 && size > item.HashKeyBytesMax:
 		return invalidValue("Size of hashkey has exceeded the maximum size limit of%d bytes", item.HashKeyBytesMax)
 	case n == 1 && size > item.RangeKeyBytesMax:
-		return invalidValue("Aggregated size of all range keys has exceeded the size limit of %d bytes", item.RangeKeyBytesMax)
+		return invalidValue("Aggregated size of all range keys has exceeded the size limit of %d bytes",
+			item.RangeKeyBytesMax)
 	}
 	encoded, err := encode(it, i)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Dir      string // folder of the tables, made when missing; "": in memory, gone after Close
 	Addr     string // where Start listens, a loopback address with port; "": 127.0.0.1 and a free port
-	NoSync   bool   // reply before the device has the bytes: a power cut may lose the last writes, a killed process does not
+	NoSync   bool   // reply before the device has the bytes: a power cut may lose the last writes, a kill does not
 	Throttle bool   // hold tables to their provisioned units (and on-demand ceilings), with the service's 300 s of burst
 
 	Clock func() time.Time // nil: time.Now; for tests of throttling and times

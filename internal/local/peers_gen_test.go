@@ -220,7 +220,8 @@ func quoted(s string) string { return string(item.AppendString(nil, []byte(s))) 
 // drawCall draws one request.
 func drawCall(t *rapid.T) operationCall {
 	seed := rapid.Uint64().Draw(t, "dice")
-	d := &drawing{T: t, dice: rand.New(rand.NewPCG(seed, 1)), used: map[string]bool{}, names: map[string]string{}, values: map[string]item.Value{}}
+	d := &drawing{T: t, dice: rand.New(rand.NewPCG(seed, 1)), used: map[string]bool{},
+		names: map[string]string{}, values: map[string]item.Value{}}
 	table := d.pick("hash", "comp", "comp")
 	head := fmt.Sprintf(`{"TableName":%q`, table)
 	condition := ""
@@ -247,7 +248,8 @@ func drawCall(t *rapid.T) operationCall {
 		if d.chance(40) {
 			condition = `,"ConditionExpression":` + quoted(d.condition(1))
 		}
-		return operationCall{"DeleteItem", head + `,"Key":` + key + condition + d.placeholders() + capacity + `,"ReturnValues":"ALL_OLD"}`, false}
+		return operationCall{"DeleteItem", head + `,"Key":` + key + condition + d.placeholders() + capacity +
+			`,"ReturnValues":"ALL_OLD"}`, false}
 	case n < 77:
 		key, projection := d.key(table), ""
 		if d.chance(50) {
@@ -266,8 +268,8 @@ func drawCall(t *rapid.T) operationCall {
 	case n < 97:
 		return operationCall{"BatchWriteItem", d.batchWrite(), false}
 	}
-	return operationCall{"BatchGetItem", `{"RequestItems":{"comp":{"Keys":[` + d.key("comp") + `,` + d.key("comp") + `]},"hash":{"Keys":[` +
-		d.key("hash") + `]}}}`, false}
+	return operationCall{"BatchGetItem", `{"RequestItems":{"comp":{"Keys":[` + d.key("comp") + `,` + d.key("comp") +
+		`]},"hash":{"Keys":[` + d.key("hash") + `]}}}`, false}
 }
 
 func (d *drawing) projection() string {

@@ -78,7 +78,8 @@ func TestSameAsDynamoDBLocal(t *testing.T) {
 		if why == anotherOrder {
 			reordered++
 		} else if why != "" {
-			t.Errorf("%d. %s %s\n  %s\n  we   %d %.600s\n  peer %d %.600s", i, call.op, call.body, why, status, reply, otherStatus, otherReply)
+			t.Errorf("%d. %s %s\n  %s\n  we   %d %.600s\n  peer %d %.600s", i, call.op, call.body, why,
+				status, reply, otherStatus, otherReply)
 			if differences++; differences == 25 {
 				t.Fatal("stopped after 25 differences")
 			}
@@ -115,14 +116,16 @@ func TestPagesAsDynamoDBLocal(t *testing.T) {
 	bothTables(t, db, other)
 	for i := range 60 {
 		v := rapid.Custom(func(t *rapid.T) string { return string(item.AppendMap(nil, drawMembers(t, 3, drawName))) }).Example(i)
-		it := fmt.Sprintf(`{"pk":{"S":"k"},"sk":{"N":"%d.%d"},"long":{"S":"%s"},"m":{"M":%s}}`, i, i, strings.Repeat("x", i*i*37%90_000), v)
+		it := fmt.Sprintf(`{"pk":{"S":"k"},"sk":{"N":"%d.%d"},"long":{"S":"%s"},"m":{"M":%s}}`,
+			i, i, strings.Repeat("x", i*i*37%90_000), v)
 		body := `{"TableName":"comp","Item":` + it + `,"ReturnConsumedCapacity":"TOTAL"}`
 		status, reply := other.post(t, "PutItem", body)
 		if why := compare(operationCall{op: "PutItem", body: body}, 200, must(t, db, "PutItem", body), status, reply); why != "" {
 			t.Errorf("%s %s", it, why)
 		}
 	}
-	for _, rest := range []string{"", `,"ScanIndexForward":false`, `,"ConsistentRead":true,"Limit":17`, `,"Select":"COUNT","Limit":60`, `,"Limit":20`} {
+	for _, rest := range []string{"", `,"ScanIndexForward":false`, `,"ConsistentRead":true,"Limit":17`,
+		`,"Select":"COUNT","Limit":60`, `,"Limit":20`} {
 		start := ""
 		for page := range 50 {
 			body := `{"TableName":"comp","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{":p":{"S":"k"}},` +
@@ -157,11 +160,13 @@ var peerSays = []struct {
 		regexp.MustCompile(`^` + saysSchema + `$`)},
 	{regexp.MustCompile(`^The number of conditions on the keys is invalid$`), regexp.MustCompile(`^` + saysSchema + `$`)},
 	{regexp.MustCompile(`^One or more parameter values were invalid: Type mismatch for key$`),
-		regexp.MustCompile(`^(One or more parameter values were invalid: Type mismatch for key \w+ expected: \w actual: \w+|` + saysSchema + `)$`)},
+		regexp.MustCompile(`^(One or more parameter values were invalid: Type mismatch for key \w+ expected: \w actual: \w+|` +
+			saysSchema + `)$`)},
 	{regexp.MustCompile(`^(Exclusive Start Key must have same size as table's key schema|Type mismatch for attribute to update|` +
 		`The provided starting key is invalid)$`), regexp.MustCompile(`^The provided starting key is invalid: ` + saysSchema + `$`)},
 	// It names the last path of the expression instead of the second of the pair.
-	{regexp.MustCompile(`Two document paths (overlap|conflict) with each other`), regexp.MustCompile(`Two document paths (overlap|conflict) with each other`)},
+	{regexp.MustCompile(`Two document paths (overlap|conflict) with each other`),
+		regexp.MustCompile(`Two document paths (overlap|conflict) with each other`)},
 	// It looks at the key before the expressions.
 	{regexp.MustCompile(`^(The number of conditions on the keys is invalid|Invalid attribute value type|One of the required keys was not ` +
 		`given a value|One or more parameter values were invalid: Type mismatch for key)$`),
@@ -266,7 +271,8 @@ func writeCanon(out *bytes.Buffer, op string, v any) {
 		for _, name := range names {
 			fmt.Fprintf(out, "%q:", name)
 			list, isList := v[name].([]any)
-			sorted := name == "SS" || name == "NS" || name == "BS" || op == "Scan" && name == "Items" || op == "BatchGetItem" && isList
+			sorted := name == "SS" || name == "NS" || name == "BS" || op == "Scan" && name == "Items" ||
+				op == "BatchGetItem" && isList
 			if sorted && isList {
 				writeSorted(out, op, name, list)
 			} else {

@@ -26,8 +26,8 @@ const (
 	classAttributeMap = "java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>"
 )
 
-// parse reads raw, which lies in a buffer with item.Slack bytes behind it, into r. The returned error is about JSON that
-// is none or of the wrong type; r.err about values.
+// parse reads raw, which lies in a buffer with item.Slack bytes behind it, into r. The returned error is about JSON
+// that is none or of the wrong type; r.err about values.
 func (r *record) parse(raw []byte) error {
 	r.err, r.name = nil, ""
 	r.batch.Reset()
@@ -110,7 +110,8 @@ func (d *diagnosis) fail(err error) {
 
 const (
 	saysEmpty = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-	saysMany  = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+	saysMany  = "Supplied AttributeValue has more than one datatypes set, " +
+		"must contain exactly one of the supported datatypes"
 )
 
 // depthMax is DynamoDB's bound on nesting: 32 levels below the item.

@@ -73,15 +73,18 @@ func TestSDKRoundTrip(t *testing.T) {
 		for i := from; i < from+25; i++ {
 			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: attributes{
 				"pk": s(fmt.Sprintf("p%d", i%7)), "sk": n(fmt.Sprint(i)), "text": s(strings.Repeat("ä", 10)),
-				"tags": &types.AttributeValueMemberSS{Value: []string{"a", "b"}}, "bin": &types.AttributeValueMemberB{Value: []byte{0, 255}},
+				"tags": &types.AttributeValueMemberSS{Value: []string{"a", "b"}},
+				"bin":  &types.AttributeValueMemberB{Value: []byte{0, 255}},
 			}}})
 		}
-		out, err := c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"Orders": writes}})
+		out, err := c.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]types.WriteRequest{"Orders": writes}})
 		if err != nil || len(out.UnprocessedItems) != 0 {
 			t.Fatal(out, err)
 		}
 	}
-	got, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("Orders"), Key: attributes{"pk": s("p3"), "sk": n("3")}})
+	got, err := c.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: aws.String("Orders"), Key: attributes{"pk": s("p3"), "sk": n("3")}})
 	if err != nil || len(got.Item) != 5 || string(got.Item["bin"].(*types.AttributeValueMemberB).Value) != "\x00\xff" {
 		t.Fatal(got, err)
 	}
@@ -109,7 +112,8 @@ func TestSDKRoundTrip(t *testing.T) {
 	}
 	total := 0
 	for segment := range int32(4) {
-		scan := dynamodb.NewScanPaginator(c, &dynamodb.ScanInput{TableName: aws.String("Orders"), Segment: &segment, TotalSegments: aws.Int32(4), Limit: aws.Int32(9)})
+		scan := dynamodb.NewScanPaginator(c, &dynamodb.ScanInput{
+			TableName: aws.String("Orders"), Segment: &segment, TotalSegments: aws.Int32(4), Limit: aws.Int32(9)})
 		for scan.HasMorePages() {
 			page, err := scan.NextPage(t.Context())
 			if err != nil {

@@ -183,7 +183,8 @@ func TestThrottling(t *testing.T) {
 	if want := `{"UnprocessedItems":{"hash":[{"DeleteRequest":{"Key":{"pk":{"S":"4"}}}}]}}`; reply != want {
 		t.Errorf("%s\nwant %s", reply, want)
 	}
-	if status, reply := post(db, "BatchWriteItem", `{"RequestItems":{"hash":[{"DeleteRequest":{"Key":{"pk":{"S":"4"}}}}]}}`); status != 400 {
+	last := `{"RequestItems":{"hash":[{"DeleteRequest":{"Key":{"pk":{"S":"4"}}}}]}}`
+	if status, reply := post(db, "BatchWriteItem", last); status != 400 {
 		t.Error("a batch that is throttled whole:", status, reply)
 	}
 	must(t, db, "UpdateTable", `{"TableName":"hash","BillingMode":"PAY_PER_REQUEST"}`)
@@ -193,7 +194,8 @@ func TestThrottling(t *testing.T) {
 	must(t, db, "UpdateTable", `{"TableName":"hash","OnDemandThroughput":{"MaxReadRequestUnits":1}}`)
 	for i := range 1000 {
 		if status, reply := post(db, "Scan", `{"TableName":"hash"}`); status != 200 {
-			if i < 50 || !strings.Contains(reply, "TableReadMaxOnDemandThroughputExceeded") || !strings.Contains(reply, "ThrottlingException") {
+			if i < 50 || !strings.Contains(reply, "TableReadMaxOnDemandThroughputExceeded") ||
+				!strings.Contains(reply, "ThrottlingException") {
 				t.Error(i, reply)
 			}
 			return

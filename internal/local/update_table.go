@@ -134,6 +134,7 @@ func (d *definition) applyUnits(ch tableChange, was string, now int64) error {
 		d.Changes.IncreaseMs = now
 	}
 	if read < d.ReadUnits || write < d.WriteUnits {
+		d.Changes.Decreases = d.Changes.decreasesToday(now) + 1
 		d.Changes.DecreaseMs = now
 	}
 	d.ReadUnits, d.WriteUnits = read, write
