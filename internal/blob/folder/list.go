@@ -201,7 +201,7 @@ func (w *walk) entries(dir string) ([]entry, error) {
 		if e.Type()&fs.ModeSymlink != 0 {
 			target, err := w.f.root.Stat(path.Join(dir, e.Name()))
 			if err != nil {
-				return nil, fault.New(fault.User, "symbolic link %s: %w", path.Join(dir, e.Name()), err)
+				return nil, fault.New(fault.User, "symbolic link %s: %v", path.Join(dir, e.Name()), err)
 			}
 			isDir, regular = target.IsDir(), target.Mode().IsRegular()
 		}

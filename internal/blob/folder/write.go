@@ -142,7 +142,9 @@ func (f *Folder) replace(ctx context.Context, from, name, ifMatch string) error 
 	if err := f.at("write: rename"); err != nil {
 		return err
 	}
-	if err := f.root.Rename(from, name); err != nil {
+	if err := f.root.Rename(from, name); errors.Is(err, fs.ErrExist) {
+		return &fs.PathError{Op: "rename", Path: name, Err: syscall.EISDIR}
+	} else if err != nil {
 		return err
 	}
 	if old != nil {
