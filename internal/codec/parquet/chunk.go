@@ -215,7 +215,7 @@ func (c *chunkWriter) weigh() {
 		return
 	}
 	width := int(c.dict.width())
-	plain, coded := c.dict.plainBytes(c.idx), len(c.idx)*width/8+len(c.dict.text)+8*len(c.dict.longs)
+	plain, coded := c.dict.plainBytes(c.idx), len(c.idx)*width/8+len(c.dict.text)+4*len(c.dict.ends)+8*len(c.dict.longs)
 	if c.storage == asLong || c.storage == asDate {
 		// Numbers close together pack as well without a dictionary.
 		low, high := slices.Min(c.dict.longs), slices.Max(c.dict.longs)

@@ -85,8 +85,8 @@ func (c *chunkReader) next() (h header, body []byte, err error) {
 	if h.hasCRC && crc32.ChecksumIEEE(body) != h.crc {
 		return h, nil, c.corrupt(at, "page checksum is %08x, its header says %08x", crc32.ChecksumIEEE(body), h.crc)
 	}
-	if !h.whole && h.kind != format.IndexPage {
-		return h, nil, c.corrupt(at, "page of kind %d without its header", h.kind)
+	if !h.whole() {
+		return h, nil, c.corrupt(at, "page of kind %d is unknown or lacks fields", h.kind)
 	}
 	return h, body, nil
 }

@@ -35,7 +35,13 @@ func Settled(m *FileMeta, s *column.Schema) bool {
 		return false
 	}
 	index := byKey(leaves)
-	for _, from := range m.Schemas {
+	checked := make(map[int]bool, len(m.Schemas))
+	for i := range m.Groups {
+		if checked[m.Groups[i].Schema] {
+			continue
+		}
+		checked[m.Groups[i].Schema] = true
+		from := m.Schemas[m.Groups[i].Schema]
 		if from != s && column.Compare(from, s) == column.Rebuild {
 			return false
 		}
@@ -43,8 +49,8 @@ func Settled(m *FileMeta, s *column.Schema) bool {
 		if err != nil {
 			return false
 		}
-		for i := range old {
-			if j, ok := index[old[i].key()]; !ok || !sameForm(&old[i], &leaves[j]) {
+		for k := range old {
+			if j, ok := index[old[k].key()]; !ok || !sameForm(&old[k], &leaves[j]) {
 				return false
 			}
 		}

@@ -173,8 +173,8 @@ func (p *Reader) checkChunk(group *format.RowGroup, i int) error {
 	if m.NumValues < 0 || m.NumValues > 1<<56 || leaf.maxRep == 0 && m.NumValues != group.NumRows || m.NumValues < group.NumRows {
 		return fault.New(fault.Corrupt, "chunk has %d values in a row group of %d rows", m.NumValues, group.NumRows)
 	}
-	if at := chunkStart(m); m.NumValues > 0 && (at < 4 || at >= p.end) {
-		return fault.New(fault.Corrupt, "chunk begins at byte %d, the footer at %d", at, p.end)
+	if at := chunkStart(m); m.NumValues > 0 && (at < 4 || at >= p.end || m.TotalCompressedSize <= 0 || m.TotalCompressedSize > p.end-at) {
+		return fault.New(fault.Corrupt, "chunk of %d bytes begins at byte %d, the footer at %d", m.TotalCompressedSize, at, p.end)
 	}
 	return nil
 }
@@ -326,7 +326,7 @@ func (p *Reader) slab() (*column.Slab, error) {
 		group := &p.meta.RowGroups[p.group]
 		for i, c := range p.rows.cursors {
 			m := &group.Columns[i].MetaData
-			c.begin(m, chunkStart(m), p.end)
+			c.begin(m, chunkStart(m), min(p.end, chunkStart(m)+m.TotalCompressedSize))
 		}
 		p.rows.left = group.NumRows
 		p.group++

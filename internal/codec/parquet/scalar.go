@@ -242,12 +242,21 @@ func floatText(dst []byte, x float64, bits int) (item.Type, []byte, error) {
 	return item.N, strconv.AppendFloat(dst, x, 'e', -1, bits), nil
 }
 
-// appendScaled appends mantissa x 10^-scale in digits.
+// appendScaled appends mantissa x 10^-scale in plain digits, with all of the scale's; absurd scales keep an exponent.
 func appendScaled(dst []byte, mantissa *big.Int, scale int) []byte {
-	dst = mantissa.Append(dst, 10)
-	if scale != 0 {
-		dst = append(dst, 'e')
-		dst = strconv.AppendInt(dst, int64(-scale), 10)
+	if scale < 0 || scale > 200 {
+		return strconv.AppendInt(append(mantissa.Append(dst, 10), 'e'), -int64(scale), 10)
+	}
+	if mantissa.Sign() < 0 {
+		dst = append(dst, '-')
+	}
+	digits := new(big.Int).Abs(mantissa).Append(nil, 10)
+	for len(digits) <= scale {
+		digits = append([]byte{'0'}, digits...)
+	}
+	dst = append(dst, digits[:len(digits)-scale]...)
+	if scale > 0 {
+		dst = append(append(dst, '.'), digits[len(digits)-scale:]...)
 	}
 	return dst
 }

@@ -181,36 +181,52 @@ type header struct {
 	defBytes int64 // version 2
 	repBytes int64
 	plain    bool // version 2: values are not compressed
-	whole    bool // the member that belongs to kind is there
+	seen     int  // required fields that were there: three of the header, and the member's
+}
+
+// whole tells whether all required fields are there: one that a damaged field id hides must not pass for zero.
+func (h *header) whole() bool {
+	switch h.kind {
+	case format.DataPage:
+		return h.seen == 3+4
+	case format.DictionaryPage:
+		return h.seen == 3+2
+	case format.DataPageV2:
+		return h.seen == 3+6
+	}
+	return h.kind == format.IndexPage && h.seen >= 3
 }
 
 // parseHeader reads a page header at the start of in and returns its length; ok is false when in is too short or broken.
 func parseHeader(in []byte) (h header, n int, ok bool) {
 	c := compact{in: in}
+	ignored := int64(0)
 	for last := int16(0); ; {
 		id, typ := c.field(last)
 		if typ == 0 {
 			break
 		}
 		last = id
+		number, member := typ == byte(thrift.I32), typ == byte(thrift.STRUCT)
 		switch {
-		case id == 1 && typ == byte(thrift.I32):
+		case id == 1 && number:
 			h.kind = format.PageType(c.int())
-		case id == 2 && typ == byte(thrift.I32):
+			h.seen++
+		case id == 2 && number:
 			h.raw = c.int()
-		case id == 3 && typ == byte(thrift.I32):
+			h.seen++
+		case id == 3 && number:
 			h.packed = c.int()
-		case id == 4 && typ == byte(thrift.I32):
+			h.seen++
+		case id == 4 && number:
 			h.hasCRC, h.crc = true, uint32(c.int())
-		case id == 5 && typ == byte(thrift.STRUCT):
-			c.member(map[int16]any{1: &h.values, 2: &h.encoding, 3: &h.defCode, 4: &h.repCode})
-			h.whole = h.whole || h.kind == format.DataPage
-		case id == 7 && typ == byte(thrift.STRUCT):
-			c.member(map[int16]any{1: &h.values, 2: &h.encoding})
-			h.whole = h.whole || h.kind == format.DictionaryPage
-		case id == 8 && typ == byte(thrift.STRUCT):
-			c.member(map[int16]any{1: &h.values, 4: &h.encoding, 5: &h.defBytes, 6: &h.repBytes, 7: &h.plain})
-			h.whole = h.whole || h.kind == format.DataPageV2
+		case id == 5 && member && h.kind == format.DataPage:
+			h.seen += c.member(map[int16]any{1: &h.values, 2: &h.encoding, 3: &h.defCode, 4: &h.repCode})
+		case id == 7 && member && h.kind == format.DictionaryPage:
+			h.seen += c.member(map[int16]any{1: &h.values, 2: &h.encoding})
+		case id == 8 && member && h.kind == format.DataPageV2:
+			h.seen += c.member(map[int16]any{
+				1: &h.values, 2: &ignored, 3: &ignored, 4: &h.encoding, 5: &h.defBytes, 6: &h.repBytes, 7: &h.plain})
 		default:
 			c.skip(typ, 1)
 		}
@@ -218,23 +234,29 @@ func parseHeader(in []byte) (h header, n int, ok bool) {
 	return h, len(in) - len(c.in), !c.bad
 }
 
-// member reads the wanted fields of a struct and skips the rest.
-func (c *compact) member(want map[int16]any) {
+// member reads the wanted fields of a struct, skips the rest, and returns how many wanted numbers there were.
+func (c *compact) member(want map[int16]any) (numbers int) {
 	for last := int16(0); ; {
 		id, typ := c.field(last)
 		if typ == 0 {
-			return
+			return numbers
 		}
 		last = id
-		switch to := want[id].(type) {
-		case *int64:
-			*to = c.int()
-		case *format.Encoding:
-			*to = format.Encoding(c.int())
-		case *bool: // is_compressed; the type is the value
-			*to = typ == byte(thrift.FALSE)
-		default:
+		to := want[id]
+		flag, isFlag := to.(*bool) // is_compressed; the type is the value
+		switch {
+		case isFlag && (typ == byte(thrift.TRUE) || typ == byte(thrift.FALSE)):
+			*flag = typ == byte(thrift.FALSE)
+		case to == nil || isFlag || typ != byte(thrift.I32):
 			c.skip(typ, 2)
+		default:
+			v := c.int()
+			numbers++
+			if number, ok := to.(*int64); ok {
+				*number = v
+			} else {
+				*to.(*format.Encoding) = format.Encoding(v)
+			}
 		}
 	}
 }
