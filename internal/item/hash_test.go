@@ -73,6 +73,17 @@ func TestHashTellsApart(t *testing.T) {
 	}
 }
 
+// The cache of name hashes serves every name its own, however many there are and whatever words they share.
+func TestHashOfManyNames(t *testing.T) {
+	var warm item.Hasher
+	for i := range 4000 {
+		it := parse(t, fmt.Sprintf(`{"same--%%d%d":{"S":""},"s%d":{"S":""},"%d":{"N":"1"}}`, i, i, i))
+		if warm.Item(it) != hash(it) {
+			t.Fatalf("%s has another hash once others were seen", it.Raw())
+		}
+	}
+}
+
 // The hash is stored in manifests: it may never change.
 func TestHashIsForever(t *testing.T) {
 	for raw, want := range map[string]string{

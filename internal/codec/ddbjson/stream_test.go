@@ -292,6 +292,34 @@ func TestMoreThanIsLearnt(t *testing.T) {
 	}
 }
 
+// What is usual must not need the checked parser: that would be right, and slow.
+func TestAutomatonTakesWhatIsUsual(t *testing.T) {
+	deep := func(levels int) string {
+		return `{"pk":{"S":"k"},"d":` + strings.Repeat(`{"M":{"n":`, levels-1) + `{"L":[]}` + strings.Repeat(`}}`, levels-1) + `}`
+	}
+	p := &Parser{}
+	a := p.automaton(Bare)
+	for range 2 {
+		for _, c := range []struct {
+			raw   string
+			taken bool
+		}{
+			{string(itemtest.AppendOrder(nil, 1, 1)), true}, {string(itemtest.AppendMixed(nil, 1, 1)), true}, {string(itemtest.AppendMixed(nil, 1, 2)), true},
+			{`{"ключ":{"S":"значение"},"s":{"S":"a\n\u0041"},"n":{"N":"1E5"},"b":{"B":"AQ=="},"e":{"M":{}},"f":{"SS":[]},"x":{"NULL":true}}`, true},
+			{deep(4), true}, {deep(20), true}, {deep(item.NestingMax), true}, {deep(item.NestingMax + 1), false},
+			{`{"a" : {"S":"x"}}`, false}, {`{"a":{"S":"x"},"a":{"S":"x"}}`, false}, {`{"\u0061":{"S":"x"}}`, false}, {`{"a":{"S":"x"}`, false},
+		} {
+			b := &item.Batch{Src: item.WithSlack([]byte(c.raw))}
+			end := a.begin(b)
+			at, taken := a.item(0)
+			end()
+			if taken != c.taken || taken && int(at) != len(c.raw) {
+				t.Errorf("%.100s: taken %v up to %d of %d", c.raw, taken, at, len(c.raw))
+			}
+		}
+	}
+}
+
 // After its first lines a stream of one shape is parsed without the structural parser, and without a single allocation.
 func TestSteadyState(t *testing.T) {
 	p := &Parser{}

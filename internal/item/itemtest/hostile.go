@@ -203,6 +203,8 @@ func refusedJSON(syntax func(name, raw, reason string)) {
 	syntax("duplicate name by escape", pk+`"a":{"S":"x"},"\u0061":{"S":"y"}}`, "duplicate attribute name")
 	syntax("duplicate key", `{"pk":{"S":"k"},"pk":{"S":"l"}}`, "duplicate attribute name")
 	syntax("duplicate name inside", pk+`"m":{"M":{"a":{"S":"x"},"b":{"N":"1"},"a":{"S":"x"}}}}`, "duplicate attribute name")
+	syntax("duplicate long name", pk+`"`+strings.Repeat("n", 80)+`":{"S":"x"},"`+strings.Repeat("n", 80)+`":{"S":"x"}}`,
+		"duplicate attribute name")
 	syntax("33 levels", pk+`"d":`+nest(item.NestingMax, `{"M":{"n":`, `{"S":"x"}`, `}}`)+`}`, "Nesting Levels have exceeded")
 	syntax("33 levels of lists", pk+`"d":`+nest(item.NestingMax, `{"L":[`, `{"S":"x"}`, `]}`)+`}`, "Nesting Levels have exceeded")
 	syntax("100,000 levels", pk+`"d":`+strings.Repeat(`{"L":[`, 100_000), "Nesting Levels have exceeded")
@@ -226,6 +228,7 @@ func refusedText(syntax func(name, raw, reason string)) {
 	bad("byte ff", "\xff", "invalid UTF-8")
 	bad("lone high surrogate", `\ud83d`, "lone surrogate")
 	bad("lone low surrogate", `\ude00`, "lone surrogate")
+	bad("two low surrogates", `\ude00\ude00`, "lone surrogate")
 	bad("pair turned", `\ude00\ud83d`, "lone surrogate")
 	bad("high and letter", `\ud83d\u0041`, "lone surrogate")
 	bad("raw line feed", "\n", "control character")
