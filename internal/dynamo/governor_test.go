@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,7 +139,19 @@ func TestRecovery(t *testing.T) {
 					budget = 900
 				}
 				g := NewGovernor(GovernorOptions{Rate: budget, Seed: 7})
-				l := busy(g, 16, 90*time.Second, serve, limit)
+				late := 0
+				l := busy(g, 16, 90*time.Second, func(units float64) bool {
+					ok := serve(units)
+					if d := time.Since(start); !ok && d > 15*time.Second && d < 30*time.Second {
+						mu.Lock()
+						late++
+						mu.Unlock()
+					}
+					return ok
+				}, limit)
+				if (limit == Provisioned || limit == Account) && late > 60 {
+					t.Errorf("%s, budget %.0f: %d throttles in fifteen seconds: the rate was not lowered", limit, budget, late)
+				}
 				after := l.between(start.Add(60*time.Second), start.Add(90*time.Second)) / 30
 				if want := 0.9 * min(budget, 900); after < want {
 					t.Errorf("%s, budget %.0f: %.0f units/s thirty seconds after the relief, want %.0f", limit, budget, after, want)
@@ -200,6 +213,48 @@ func TestHotKeyRangeSlowsItsLaneOnly(t *testing.T) {
 		}
 		if tries < 5 || tries > 100 {
 			t.Errorf("%d tries in a minute", tries)
+		}
+	})
+}
+
+// TestSharedLaneCools: calls that share a hot lane wait for one another's throttles.
+func TestSharedLaneCools(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGovernor(GovernorOptions{Rate: 1000, Seed: 3, RetryFor: time.Hour})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		lane, tries := g.Lane(), atomic.Int64{}
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for ctx.Err() == nil { // short calls, so that each one's own back-off is short
+					first := true
+					_ = lane.Do(ctx, 1, func(context.Context) (float64, error) {
+						time.Sleep(time.Millisecond)
+						if tries.Add(1); first {
+							first = false
+							return 0, throttled(KeyRange)
+						}
+						return 1, nil
+					})
+				}
+			})
+		}
+		wg.Wait()
+		if n := tries.Load(); n > 6000 {
+			t.Errorf("%d tries in a minute", n)
+		}
+	})
+}
+
+// TestSavingsAreBounded: after a quiet time the budget holds as before.
+func TestSavingsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGovernor(GovernorOptions{Rate: 1000, Seed: 3})
+		time.Sleep(time.Minute)
+		l := run(g, 16, 30*time.Second, 3, func(*rand.Rand) (float64, float64, error) { return 5, 5, nil })
+		if worst := l.worst(10 * time.Second); worst > 10500 {
+			t.Errorf("%.0f units in ten seconds", worst)
 		}
 	})
 }
