@@ -2,6 +2,7 @@ package inflate
 
 import (
 	"bytes"
+	"compress/flate"
 	stdgzip "compress/gzip"
 	"errors"
 	"io"
@@ -56,6 +57,8 @@ func TestDamageIsNamed(t *testing.T) {
 		{"second member cut", "at byte 19: gzip: input ends within the header at compressed byte 36, plain byte 19",
 			append(bytes.Clone(good), good[:3]...)},
 		{"block type", "gzip: unknown block type at compressed byte 11, plain byte 0", deflate(7, 0, 0)},
+		{"too many literals", "gzip: too many codes in a block at compressed byte 13, plain byte 0", deflate(0xfd, 0, 0, 0)},
+		{"too many distances", "gzip: too many codes in a block at compressed byte 13, plain byte 0", deflate(0x05, 0x1f, 0, 0)},
 		{"stored length", "gzip: wrong length of a stored block at compressed byte 15, plain byte 0", deflate(1, 5, 0, 5, 0)},
 		{"stored cut", "at byte 1: gzip: input ends within a stored block at compressed byte 16, plain byte 1", deflate(1, 5, 0, 0xfa, 0xff, 'x')},
 		{"distance before the start", "gzip: distance reaches before the start at compressed byte 12, plain byte 0", deflate(0x03, 0x02, 0x00, 0, 0, 0)},
@@ -77,6 +80,32 @@ func TestWindowEndsAtTheMember(t *testing.T) {
 	out, err := io.ReadAll(NewReader(bytes.NewReader(append(first, append(second, make([]byte, 100)...)...))))
 	var damage *Damage
 	if !errors.As(err, &damage) || damage.What != "distance reaches before the start" || len(out) != 100 {
+		t.Fatal(len(out), err)
+	}
+}
+
+// TestWindowEndsAtTheMemberLater is the same some chunks into the second member: it was packed with the first one's text as a
+// dictionary, so its last match reaches back to where the first one ends.
+func TestWindowEndsAtTheMemberLater(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	noise := make([]byte, 42_000) // more than a window and a chunk, so that the window slides in between
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	before, own := noise[:12_000], noise[12_000:]
+	var second bytes.Buffer
+	second.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255})
+	w, err := flate.NewWriterDict(&second, 9, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(own)
+	w.Write(before[11_000:])
+	w.Close()
+	second.Write(make([]byte, 8))
+	out, err := io.ReadAll(NewReaderSize(bytes.NewReader(append(packed(t, before), second.Bytes()...)), 1))
+	var damage *Damage
+	if !errors.As(err, &damage) || damage.What != "distance reaches before the start" || len(out) < len(noise) {
 		t.Fatal(len(out), err)
 	}
 }
