@@ -178,6 +178,9 @@ func checkIsPath(n, first *node) error {
 
 // checkTypeName checks attribute_type's second operand, which must be a value that names a type.
 func checkTypeName(n *node) error {
+	if err := checkDistinct(n); err != nil {
+		return err
+	}
 	second := n.operands[1]
 	if second.op == opPath && !second.call {
 		return refuse("Incorrect operand type for operator or function; operator or function: attribute_type, " +
