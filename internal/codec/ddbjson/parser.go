@@ -103,9 +103,9 @@ func (l *lineParser) run() (consumed int, err error) {
 	for p < l.limit {
 		first := len(l.tape)
 		end, ok := l.item(uint(p))
-		if ok && l.src[:l.limit+1][end] == '\n' && int(end)-p <= l.lineMax { // the sentinel's byte may be looked at
+		if ok && (int(end) == l.limit || l.src[end] == '\n') && int(end)-p <= l.lineMax {
 			l.row(first)
-			p = int(end) + 1
+			p = min(int(end)+1, l.limit)
 			continue
 		}
 		l.tape = l.tape[:first]
