@@ -228,3 +228,14 @@ func finishFile(t tester, data []byte, m *FileMeta, s *column.Schema) []byte {
 	}
 	return append(bytes.Clone(data), tail...)
 }
+
+// slabs cuts rows into slabs of n.
+func slabs(s *column.Schema, rows []row, n int) []*column.Slab {
+	var out []*column.Slab
+	for len(rows) > 0 {
+		k := min(n, len(rows))
+		out = append(out, shred(s, rows[:k]))
+		rows = rows[k:]
+	}
+	return out
+}

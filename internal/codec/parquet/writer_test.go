@@ -174,15 +174,7 @@ func TestSchemaGrows(t *testing.T) {
 func TestFooterAddsColumns(t *testing.T) {
 	s, rows := modelSchema(), modelRows(11, 900)
 	data, m := writeData(t, Options{RowGroupRows: 300, PageBytes: 500, Bloom: []string{"pk"}}, slabs(s, rows, 100)...)
-	wide := modelSchema()
-	orders, home := wide.Fields[11].Elem, wide.Fields[12]
-	orders.Fields = append([]*column.Field{fld("note", column.String, item.S), listOf("deep", item.L, fld("", column.Bool, item.BOOL))}, orders.Fields...)
-	home.Fields = append(home.Fields, structOf("geo", fld("x", column.Double, item.N)))
-	wide.Fields = append(wide.Fields, fld("new", column.Long, item.N), listOf("news", item.L, fld("", column.String, item.S)))
-	slices.Reverse(wide.Fields)
-	for _, f := range wide.Fields {
-		f.Name = "N_" + f.Name
-	}
+	wide := widened()
 	need, err := NeedLevels(m, wide)
 	if err != nil || len(need) == 0 || !Settled(m, wide) {
 		t.Fatal(need, err)
@@ -216,6 +208,20 @@ func TestFooterAddsColumns(t *testing.T) {
 	if err != nil || !bytes.Equal(again, tail) {
 		t.Error("the same footer has other bytes")
 	}
+}
+
+// widened is modelSchema with columns added at all depths, in reverse order and under other names.
+func widened() *column.Schema {
+	wide := modelSchema()
+	orders, home := wide.Fields[11].Elem, wide.Fields[12]
+	orders.Fields = append([]*column.Field{fld("note", column.String, item.S), listOf("deep", item.L, fld("", column.Bool, item.BOOL))}, orders.Fields...)
+	home.Fields = append(home.Fields, structOf("geo", fld("x", column.Double, item.N)))
+	wide.Fields = append(wide.Fields, fld("new", column.Long, item.N), listOf("news", item.L, fld("", column.String, item.S)))
+	slices.Reverse(wide.Fields)
+	for _, f := range wide.Fields {
+		f.Name = "N_" + f.Name
+	}
+	return wide
 }
 
 type onlyRanges struct {
