@@ -15,7 +15,7 @@ type Options struct {
 	Retention time.Duration        // how long a segment is kept after its last record even when nothing points into it
 
 	SegmentBytes int64 // size of a log segment, 0: 64 MB (4 MB in memory); tests make it small
-	CacheBytes   int64 // pebble's block cache, 0: 16 MB
+	CacheBytes   int64 // the index's block cache, 0: 24 MB
 
 	fs vfs.FS // tests put a failing or crashing file system here
 }

@@ -132,7 +132,9 @@ func TestCompactionUnderReaders(t *testing.T) {
 	s := mustOpen(t, Options{Dir: "/db", SegmentBytes: segBytes, fs: vfs.NewMem()})
 	defer s.Close()
 	id := mustCreate(t, s)
-	text := func(k, n int) []byte { return fmt.Appendf(nil, "k%d n%d %s", k, n, strings.Repeat(string(rune('a'+n%26)), 200+k)) }
+	text := func(k, n int) []byte {
+		return fmt.Appendf(nil, "k%d n%d %s", k, n, strings.Repeat(string(rune('a'+n%26)), 200+k))
+	}
 	var floor [keys]atomic.Int64
 	put := func(k, n int) {
 		_, err := s.Update(context.Background(), id, keyOf(fmt.Sprint(k), ""), func([]byte) (Op, []byte, error) { return OpPut, text(k, n), nil })

@@ -20,6 +20,7 @@ func openIndex(fs vfs.FS, dir string, cacheBytes int64, background func(error)) 
 	o := &pebble.Options{
 		FS:                          fs,
 		Cache:                       cache,
+		Comparer:                    wholeKeys(),
 		DisableWAL:                  true,
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 3,
@@ -30,7 +31,8 @@ func openIndex(fs vfs.FS, dir string, cacheBytes int64, background func(error)) 
 		Levels:                      make([]pebble.LevelOptions, 7),
 	}
 	for i := range o.Levels {
-		o.Levels[i] = pebble.LevelOptions{BlockSize: 8 << 10, FilterPolicy: bloom.FilterPolicy(10), TargetFileSize: 4 << 20 << i}
+		// Small files on all levels: a file's bloom filter is one block, and a big one would not stay in the cache.
+		o.Levels[i] = pebble.LevelOptions{BlockSize: 8 << 10, FilterPolicy: bloom.FilterPolicy(10), TargetFileSize: 4 << 20}
 	}
 	db, err := pebble.Open(dir, o)
 	switch {
@@ -40,6 +42,13 @@ func openIndex(fs vfs.FS, dir string, cacheBytes int64, background func(error)) 
 		return nil, fault.At(fault.As(fault.Corrupt, err), fault.Place{File: dir})
 	}
 	return nil, fault.At(fault.As(fault.Unavailable, err), fault.Place{File: dir})
+}
+
+// wholeKeys is pebble's own order with the whole key as the part that bloom filters hold; without a Split there are none.
+func wholeKeys() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Split = func(key []byte) int { return len(key) }
+	return &c
 }
 
 // silence keeps pebble from writing to stderr; what matters comes back as errors.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/cockroachdb/pebble"
@@ -44,22 +45,8 @@ func (s *Store) lookup(p *pointer, index []byte, withValue bool) (value []byte, 
 var errNewSegment = errors.New("segment is not in this view")
 
 func (s *Store) lookupIn(v *view, p *pointer, index []byte, withValue bool) ([]byte, bool, error) {
-	b, closer, err := s.db.Get(index)
-	if err == pebble.ErrNotFound {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, indexError(err)
-	}
-	ok := p.parse(b)
-	if err := closer.Close(); err != nil {
-		return nil, false, indexError(err)
-	}
-	if !ok {
-		return nil, false, fault.New(fault.Corrupt, "index entry that is no pointer")
-	}
-	if !withValue {
-		return nil, true, nil
+	if ok, err := s.find(p, index); !ok || err != nil || !withValue {
+		return nil, ok, err
 	}
 	seg := v.segs[p.segment]
 	if seg == nil {
@@ -70,6 +57,26 @@ func (s *Store) lookupIn(v *view, p *pointer, index []byte, withValue bool) ([]b
 		return nil, false, err
 	}
 	return value, true, nil
+}
+
+// find reads a pointer. It goes through an iterator and not through pebble's Get, because Get does not ask the bloom
+// filters of the lowest level, and so a new key, the common case of a load, would cost reading a block.
+func (s *Store) find(p *pointer, index []byte) (bool, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return false, indexError(err)
+	}
+	found, good := false, true
+	if it.SeekPrefixGE(index) && bytes.Equal(it.Key(), index) {
+		found, good = true, p.parse(it.Value())
+	}
+	if err := it.Close(); err != nil {
+		return false, indexError(err)
+	}
+	if !good {
+		return false, fault.New(fault.Corrupt, "index entry that is no pointer")
+	}
+	return found, nil
 }
 
 func indexError(err error) error {

@@ -94,7 +94,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-const cacheBytes = 16 << 20
+const cacheBytes = 24 << 20
 
 // open locks the folder, looks at its version, opens index and log and replays.
 func (s *Store) open(o *Options) error {
