@@ -8,9 +8,10 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// Builder appends items to a batch, value by value: DynamoDB JSON grows in Src and its tape beside it, both canonical in
-// form (minimal escapes, normal numbers) but in the order given. Inside a map every value follows its Name; inside a
-// list or set values follow each other. Misuse is a programmer's error and asserted under the build tag checks.
+// Builder appends items to a batch, value by value: DynamoDB JSON grows in Src and its tape beside it, both
+// canonical in form (minimal escapes, normal numbers) but in the order given. Inside a map every value follows its
+// Name; inside a list or set values follow each other. Misuse is a programmer's error and asserted under the build
+// tag checks.
 //
 //	w := item.NewBuilder(b)
 //	w.Begin(0)

@@ -15,11 +15,11 @@ type half struct{ lo, hi uint64 }
 
 // Hasher hashes items. The zero Hasher is ready; it holds scratch memory, so each goroutine has its own.
 //
-// The hash is built from parts and nothing is sorted (docs/decisions/0002-fingerprint.md): a scalar is the xxh3-128 of
-// its canonical bytes with its type folded in; a member of a map mixes the hashes of name and value, an element of a list
-// those of position and value, a member of a set is mixed alone; a container adds what its members gave and folds in its
-// type and their count. So two items hash alike exactly when their canonical JSON is alike, but for chance. The values are
-// stored in manifests: they never change.
+// The hash is built from parts and nothing is sorted (docs/decisions/0002-fingerprint.md): a scalar is the
+// xxh3-128 of its canonical bytes with its type folded in; a member of a map mixes the hashes of name and value,
+// an element of a list those of position and value, a member of a set is mixed alone; a container adds what its
+// members gave and folds in its type and their count. So two items hash alike exactly when their canonical JSON is
+// alike, but for chance. The values are stored in manifests: they never change.
 type Hasher struct {
 	names   [nameSlots]nameSlot
 	scratch []byte

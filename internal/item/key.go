@@ -89,7 +89,8 @@ func (a KeyAttr) find(it Item) (int, error) {
 	}
 	if got := it.Tape[i].Type; got != a.Type {
 		return 0, fault.New(fault.User,
-			"One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", a.Name, a.Type, got)
+			"One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
+			a.Name, a.Type, got)
 	}
 	return i, nil
 }

@@ -171,7 +171,8 @@ func errNumberSyntax(text []byte) error {
 		return fault.New(fault.User, "The parameter cannot be converted to a numeric value")
 	}
 	if len(text) > numberErrorTextMax {
-		return fault.New(fault.User, "The parameter cannot be converted to a numeric value: %s...", text[:numberErrorTextMax])
+		return fault.New(fault.User, "The parameter cannot be converted to a numeric value: %s...",
+			text[:numberErrorTextMax])
 	}
 	return fault.New(fault.User, "The parameter cannot be converted to a numeric value: %s", text)
 }

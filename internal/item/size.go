@@ -3,9 +3,9 @@ package item
 import "bytes"
 
 // Size is the number of bytes that DynamoDB counts for the item (Developer Guide, "Capacity unit consumption"):
-// names and strings by their UTF-8 bytes, a number by one byte for two significant digits and one more, another when
-// negative, binary by its decoded bytes, BOOL and NULL one, lists and maps 3 and one more for each element. The 100 bytes
-// that billing of storage adds are not in it.
+// names and strings by their UTF-8 bytes, a number by one byte for two significant digits and one more, another
+// when negative, binary by its decoded bytes, BOOL and NULL one, lists and maps 3 and one more for each element.
+// The 100 bytes that billing of storage adds are not in it.
 func Size(it Item) int { return it.sizeOf(0) - containerBytes - it.Count(0) }
 
 const containerBytes = 3

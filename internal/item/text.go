@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// AppendUnescaped appends the text behind a JSON string's content that the tokenizer has accepted: every escape is whole
-// and surrogates come in pairs.
+// AppendUnescaped appends the text behind a JSON string's content that the tokenizer has accepted: every escape is
+// whole and surrogates come in pairs.
 func AppendUnescaped(dst, content []byte) []byte {
 	for {
 		i := bytes.IndexByte(content, '\\')

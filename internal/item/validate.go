@@ -65,7 +65,8 @@ func validateMembers(it Item, i, level int) (at int, err error) {
 		if token.Type == M {
 			if it.textBytes(&it.Tape[at]) > NameBytesMax {
 				return i, fault.New(fault.User,
-					"One or more parameter values were invalid: Attribute name is too large, must be less than 65536 bytes")
+					"One or more parameter values were invalid: "+
+						"Attribute name is too large, must be less than 65536 bytes")
 			}
 			at++
 		}
@@ -155,7 +156,8 @@ func errDuplicateMembers(it Item, i int) error {
 	}
 	if t == BS {
 		return fault.New(fault.User,
-			"One or more parameter values were invalid: Input collection [%s]of type BS contains duplicates.", shown.Bytes())
+			"One or more parameter values were invalid: Input collection [%s]of type BS contains duplicates.",
+			shown.Bytes())
 	}
 	return fault.New(fault.User,
 		"One or more parameter values were invalid: Input collection [%s] contains duplicates.", shown.Bytes())

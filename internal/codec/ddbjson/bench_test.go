@@ -33,9 +33,11 @@ func (p *pace) report(b *testing.B, bytes, items int) {
 	b.ReportMetric(float64(bytes)/p.rounds[0].Seconds()/1e9, "GB/s-best")
 }
 
-// The bound: a 64-byte line of cache copied at 10 GB/s would be all there is if nothing had to be understood. Every
-// byte is compared once (literals, 32 bytes a step) or looked at once (contents, 8 bytes in 9 operations), and a token of
-// 16 bytes is written for about 11 of input. The aim is 1.5 GB/s a core.
+// The bound: with nothing to understand, reading at 10 GB/s and writing 16 bytes of tape for about 13 of input
+// would leave some 4 GB/s. Every byte is compared once (literals, 32 bytes a step) or looked at once (contents, 8
+// bytes in 9 operations), which is 2.5 GB/s at three instructions a cycle. Measured on a Milan core at 2.45 GHz:
+// 1.9 GB/s for orders of 698 bytes and 52 tokens, 1.57 GB/s for mixed items of 399. The gap is branches: one leaf
+// in three has a length or a successor that was not foreseen. The must is 1.5 GB/s.
 func benchmarkLines(b *testing.B, lines func([]byte, uint64, uint64, int) []byte) {
 	batch := benchLines(lines)
 	parser := &Parser{}
@@ -57,6 +59,9 @@ func benchmarkLines(b *testing.B, lines func([]byte, uint64, uint64, int) []byte
 func BenchmarkTokenizeOrders(b *testing.B) { benchmarkLines(b, itemtest.OrderLines) }
 func BenchmarkTokenizeMixed(b *testing.B)  { benchmarkLines(b, itemtest.MixedLines) }
 
+// The bound: 26 names looked up at 2 ns, 25 values hashed by xxh3 at 4 ns and 26 mixes at 2 ns are 200 ns an
+// order. Measured: 400 ns, and 775 with the parsing: 1.29 M orders and 1.84 M mixed items a second. The gap is
+// calls (Go keeps no registers across them) and xxh3's branches on lengths. The must is 1 M, the aim 2 M.
 func benchmarkFingerprint(b *testing.B, lines func([]byte, uint64, uint64, int) []byte, parse bool) {
 	batch := benchLines(lines)
 	parser := &Parser{}

@@ -186,8 +186,8 @@ func (c *checked) value(level int) error {
 		return err
 	}
 	if c.next() == ',' {
-		return c.place(fault.New(fault.User,
-			"Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"), c.p)
+		return c.place(fault.New(fault.User, "Supplied AttributeValue has more than one datatypes set, "+
+			"must contain exactly one of the supported datatypes"), c.p)
 	}
 	return c.expect('}')
 }

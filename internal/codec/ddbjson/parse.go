@@ -5,10 +5,10 @@ import (
 	"dynaferry/internal/item"
 )
 
-// Parse reads b.Src[from:], one attribute map {"Id":{"N":"1"}} with white space around it allowed, and appends its row
-// (Line 0). Errors carry the byte offset in the stream (b.Offset counted in) and the attribute path; their kind is
-// Corrupt for what is no DynamoDB JSON and User, in DynamoDB's words, for what breaks a rule of values. After an error b
-// holds no part of the item.
+// Parse reads b.Src[from:], one attribute map {"Id":{"N":"1"}} with white space around it allowed, and appends its
+// row (Line 0). Errors carry the byte offset in the stream (b.Offset counted in) and the attribute path; their
+// kind is Corrupt for what is no DynamoDB JSON and User, in DynamoDB's words, for what breaks a rule of values.
+// After an error b holds no part of the item.
 func Parse(b *item.Batch, from int) error {
 	if err := fits(b); err != nil {
 		return err

@@ -198,8 +198,8 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 	}
 }
 
-// The spelling of an item changes neither its values nor, of course, its identity; what the automaton has learnt from the
-// items before changes nothing at all.
+// The spelling of an item changes neither its values nor, of course, its identity; what the automaton has learnt
+// from the items before changes nothing at all.
 func TestSpelling(t *testing.T) {
 	p := &Parser{}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -238,7 +238,7 @@ func damaged() int {
 	if os.Getenv("DYNAFERRY_LONG") != "" {
 		return 1000
 	}
-	return 12
+	return 8
 }
 
 // Damage a byte at a time: automaton, checked parser and reference must agree about every damaged line.

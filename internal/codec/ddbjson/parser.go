@@ -30,11 +30,11 @@ type Parser struct {
 // What they have learnt changes their speed alone.
 var parsers = sync.Pool{New: func() any { return &Parser{} }}
 
-// ParseLines parses the lines of b.Src, appends a row for each item, with Row.Line counted from b.FirstLine, and returns
-// how many bytes it is done with. Unless final is set, what follows the last line feed is left for the next chunk.
-// Blank lines count but give no row; a carriage return before the line feed is white space. A line that is no item goes
-// to reject with line and offset in the stream, and the next line goes on; with reject nil it ends the parse as the
-// error, and consumed tells where that line starts.
+// ParseLines parses the lines of b.Src, appends a row for each item, with Row.Line counted from b.FirstLine, and
+// returns how many bytes it is done with. Unless final is set, what follows the last line feed is left for the
+// next chunk. Blank lines count but give no row; a carriage return before the line feed is white space. A line
+// that is no item goes to reject with line and offset in the stream, and the next line goes on; with reject nil it
+// ends the parse as the error, and consumed tells where that line starts.
 func ParseLines(b *item.Batch, shape Shape, final bool, reject codec.Rejects) (consumed int, err error) {
 	p := parsers.Get().(*Parser)
 	defer parsers.Put(p)

@@ -13,8 +13,8 @@ import (
 	"dynaferry/internal/item"
 )
 
-// The reference decoder reads DynamoDB JSON from jsontext's tokens, strictly and without any thought of speed. It shares
-// with the parser nothing but item.ParseNumber, which has tests of its own.
+// The reference decoder reads DynamoDB JSON from jsontext's tokens, strictly and without any thought of speed. It
+// shares with the parser nothing but item.ParseNumber, which has tests of its own.
 
 var errReference = errors.New("refused by the reference")
 

@@ -38,9 +38,9 @@ func (a *automaton) item(p uint) (uint, bool) {
 			tape, limit = a.room(n)
 		}
 		t := s.to[0]
-		if differ := (load(base, p)^t.head.words[0])&t.head.masks[0] | (load(base, p+8)^t.head.words[1])&t.head.masks[1] |
-			(load(base, p+16)^t.head.words[2])&t.head.masks[2] | (load(base, p+24)^t.head.words[3])&t.head.masks[3]; //
-		differ != 0 || t.size > headBytes {
+		want, mask := &t.head.words, &t.head.masks
+		if (load(base, p)^want[0])&mask[0]|(load(base, p+8)^want[1])&mask[1]|
+			(load(base, p+16)^want[2])&mask[2]|(load(base, p+24)^want[3])&mask[3] != 0 || t.size > headBytes {
 			if t = s.match(base, p); t == nil {
 				if t, n, depth = a.step(s, p, n, depth); t == nil {
 					return 0, false

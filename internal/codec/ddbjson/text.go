@@ -188,8 +188,8 @@ func validBase64(content []byte) bool {
 	return ok == 1
 }
 
-// plainNumber reads a number without exponent at p up to its closing quote. It returns the quote's position and true when
-// the number is in normal form and surely in range; anything else is for item.CheckNumber to judge.
+// plainNumber reads a number without exponent at p up to its closing quote. It returns the quote's position and
+// true when the number is in normal form and surely in range; anything else is for item.CheckNumber to judge.
 func plainNumber(base unsafe.Pointer, p uint) (end uint, normal bool) {
 	if at(base, p) == '-' {
 		p++

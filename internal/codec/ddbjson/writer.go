@@ -16,8 +16,8 @@ type WriterOptions struct {
 	Shape Shape
 }
 
-// Writer writes items as lines, {"Item":{...}} or bare. It is a codec.Writer. An item goes out byte for byte as it came;
-// one with white space between its parts is written without.
+// Writer writes items as lines, {"Item":{...}} or bare. It is a codec.Writer. An item goes out byte for byte as it
+// came; one with white space between its parts is written without.
 type Writer struct {
 	w     io.Writer
 	shape Shape

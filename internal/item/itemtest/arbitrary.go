@@ -23,8 +23,8 @@ func (d drawn) below(n int) int { return rapid.IntRange(0, n-1).Draw(d.t, "choic
 // orderId) and AppendMixed (pk and sk): a string "pk".
 var Keys = item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S}}
 
-// Members generates arbitrary valid items: all ten types, numbers of 38 digits at both ends of the range, deep nesting, odd
-// names, letters of all planes, empty strings, lists and maps. "pk" is their key.
+// Members generates arbitrary valid items: all ten types, numbers of 38 digits at both ends of the range, deep
+// nesting, odd names, letters of all planes, empty strings, lists and maps. "pk" is their key.
 func Members() *rapid.Generator[map[string]item.Value] {
 	return rapid.Custom(func(t *rapid.T) map[string]item.Value {
 		return arbitraryItem(drawn{t}, "k"+strconv.Itoa(rapid.IntRange(0, 1<<20).Draw(t, "key")))

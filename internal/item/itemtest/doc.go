@@ -5,8 +5,8 @@
 // Mixed and Items through itself unharmed keeps the promise "lossless". All of it is deterministic: the same seed gives
 // the same bytes on every machine.
 //
-// Only tests, benchmarks and the demo's generator suites import it; it imports item and rapid. It hands out DynamoDB JSON
-// (attribute maps without white space) rather than tapes, so that it needs no parser.
+// Only tests, benchmarks and the demo's generator suites import it; it imports item and rapid. It hands out
+// DynamoDB JSON (attribute maps without white space) rather than tapes, so that it needs no parser.
 //
 //	lines := itemtest.OrderLines(nil, 1, 0, 1000) // 1,000 export lines of about 700 bytes
 //	rapid.Check(t, func(t *rapid.T) { raw := itemtest.Item().Draw(t, "item") ... })

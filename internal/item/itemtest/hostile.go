@@ -14,8 +14,9 @@ type Named struct {
 }
 
 // Hostile returns items that DynamoDB takes and tools stumble over: ends of the number range, letters that are no
-// letters, names that fold, collide or look like paths, NULL against absent, empty things, the deepest nesting, values at the size
-// limits, one attribute with every type, what spreadsheets take for formulas. Each has its own key "pk" (Keys).
+// letters, names that fold, collide or look like paths, NULL against absent, empty things, the deepest nesting,
+// values at the size limits, one attribute with every type, what spreadsheets take for formulas. Each has its own
+// key "pk" (Keys).
 func Hostile() []Named {
 	var all []Named
 	add := func(name, attributes string) {

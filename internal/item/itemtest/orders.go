@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// AppendOrder appends the i-th order of a seed as DynamoDB JSON: about 700 bytes, 25 attributes, of them a map and a list
-// of maps; every order has the same shape, and (orderId) is unique. It is what the uniform benchmarks use.
+// AppendOrder appends the i-th order of a seed as DynamoDB JSON: about 700 bytes, 25 attributes, of them a map and
+// a list of maps; every order has the same shape, and (orderId) is unique. It is what the uniform benchmarks use.
 func AppendOrder(dst []byte, seed, i uint64) []byte {
 	r := newRandom(seed, i)
 	dst = append(dst, `{"orderId":{"S":"o-`...)
@@ -82,9 +82,10 @@ func appendCents(dst []byte, cents int) []byte {
 	}
 }
 
-// AppendMixed appends the i-th item of a seed of a table that holds four kinds of item side by side, as single-table
-// designs do: attributes differ by kind, some are optional, "value" and "ref" have different types in different items
-// (8 in 1,000 against the majority), every 5,000th item or so has an attribute of its own, and keys (pk, sk) are unique.
+// AppendMixed appends the i-th item of a seed of a table that holds four kinds of item side by side, as
+// single-table designs do: attributes differ by kind, some are optional, "value" and "ref" have different types in
+// different items (8 in 1,000 against the majority), every 5,000th item or so has an attribute of its own, and
+// keys (pk, sk) are unique.
 func AppendMixed(dst []byte, seed, i uint64) []byte {
 	r := newRandom(seed^0xabcdef, i)
 	switch r.below(4) {
