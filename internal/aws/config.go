@@ -92,7 +92,8 @@ func (s *Session) assume(o Options) {
 // Region is the Region requests are signed for, or "" when none was found.
 func (s *Session) Region() string { return s.config.Region }
 
-// S3Config is the SDK configuration of S3 clients: endpoint resolved into BaseEndpoint (nil: AWS itself), guarded HTTP client, no retries.
+// S3Config is the SDK configuration of S3 clients: endpoint resolved into BaseEndpoint (nil: AWS itself), guarded
+// HTTP client, no retries.
 func (s *Session) S3Config() (sdk.Config, error) {
 	return s.service("s3", s3.NewFromConfig(s.config).Options().BaseEndpoint)
 }
@@ -137,7 +138,8 @@ func (s *Session) service(service string, found *string) (sdk.Config, error) {
 	return cfg, nil
 }
 
-// refreshCredentials drops cached credentials, so that the next request asks their source again. It tells whether there was a cache to drop.
+// refreshCredentials drops cached credentials, so that the next request asks their source again. It tells whether
+// there was a cache to drop.
 func refreshCredentials(p sdk.CredentialsProvider) bool {
 	cache, ok := p.(*sdk.CredentialsCache)
 	if ok {

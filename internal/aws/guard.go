@@ -67,7 +67,8 @@ func (g guard) install(d *net.Dialer) {
 	}
 }
 
-// checkEndpoint refuses endpoint URLs that could leak or mislead, before anything is dialled. plain tells that it is http.
+// checkEndpoint refuses endpoint URLs that could leak or mislead, before anything is dialled. plain tells that it
+// is http.
 func checkEndpoint(endpoint string, insecure bool) (plain bool, err error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {

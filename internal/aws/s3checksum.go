@@ -53,8 +53,8 @@ func (s *stored) ok() (got string, ok bool) {
 	return got, got == s.want
 }
 
-// combine gives the CRC-32C of two adjacent pieces from theirs and the second's length: appending n zero bytes multiplies
-// the first's polynomial by x^(8n), computed by squaring modulo the CRC's polynomial.
+// combine gives the CRC-32C of two adjacent pieces from theirs and the second's length: appending n zero bytes
+// multiplies the first's polynomial by x^(8n), computed by squaring modulo the CRC's polynomial.
 func combine(first, second uint32, secondBytes int64) uint32 {
 	power := uint32(1) << 30 // x^1: reflected, the highest bit is x^0
 	product := uint32(1) << 31

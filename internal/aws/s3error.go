@@ -50,7 +50,8 @@ func (a *answer) Error() string {
 // Unwrap lets errors.Is find context errors and the guard's refusals.
 func (a *answer) Unwrap() error { return a.cause }
 
-// transportText is the innermost part of an error that still says what happened; url.Error would repeat the request's URL.
+// transportText is the innermost part of an error that still says what happened; url.Error would repeat the
+// request's URL.
 func transportText(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -87,7 +88,8 @@ func answerOf(err error) *answer {
 	return a
 }
 
-// kinds of answers by the service's code; S3's, and those of clones that differ (API: ErrorResponses; MinIO, versitygw).
+// kinds of answers by the service's code; S3's, and those of clones that differ (API: ErrorResponses; MinIO,
+// versitygw).
 var codeKinds = map[string]fault.Kind{
 	"AccessDenied": fault.Permission, "Forbidden": fault.Permission, "InvalidAccessKeyId": fault.Permission,
 	"SignatureDoesNotMatch": fault.Permission, "AllAccessDisabled": fault.Permission, "AccountProblem": fault.Permission,

@@ -13,9 +13,9 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// List is blob.Bucket's. Names come URL-encoded, since XML cannot hold every key. A key listed twice is told once; one that
-// comes out of order is an error, because callers merge lists. Keys that end with "/" are what consoles make
-// of folders, no objects of anybody.
+// List is blob.Bucket's. Names come URL-encoded, since XML cannot hold every key. A key listed twice is told once;
+// one that comes out of order is an error, because callers merge lists. Keys that end with "/" are what consoles
+// make of folders, no objects of anybody.
 func (b *S3) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
 		if err := blob.CheckPrefix(prefix); err != nil {

@@ -22,8 +22,8 @@ const (
 	copyFlight  = 4
 )
 
-// Publish is blob.Bucket's: create, copy the staged bytes as parts inside the store, the tail as the last part, complete
-// if absent. What is too small for a part is read and put if absent. The conditional step is sent once.
+// Publish is blob.Bucket's: create, copy the staged bytes as parts inside the store, the tail as the last part,
+// complete if absent. What is too small for a part is read and put if absent. The conditional step is sent once.
 func (b *S3) Publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
 	opts blob.PutOptions) (blob.Info, error) {
 	info, err := b.publish(ctx, staged, stagedSize, tail, final, opts)
@@ -151,8 +151,8 @@ func copySource(bucket, key string) string {
 	return bucket + "/" + strings.Join(segments, "/")
 }
 
-// raced looks where a 409 leaves the final object: S3 says it to both of two writers at once, so there may be none. Then
-// the publisher may try again.
+// raced looks where a 409 leaves the final object: S3 says it to both of two writers at once, so there may be
+// none. Then the publisher may try again.
 func (b *S3) raced(ctx context.Context, key string, err error) error {
 	var a *answer
 	if !errors.Is(err, blob.ErrExists) || !errors.As(err, &a) || a.status != 409 {

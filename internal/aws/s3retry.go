@@ -47,8 +47,9 @@ func backoff(attempt int) time.Duration {
 	return rand.N(step) + 1
 }
 
-// pacer makes all requests of a bucket wait once S3 asked any of them to slow down, so that waiting ones do not add to what
-// the prefix cannot take: a pause that doubles up to 5 s with each further complaint and ends with the quiet.
+// pacer makes all requests of a bucket wait once S3 asked any of them to slow down, so that waiting ones do not
+// add to what the prefix cannot take: a pause that doubles up to 5 s with each further complaint and ends with the
+// quiet.
 type pacer struct {
 	mu    sync.Mutex
 	until time.Time

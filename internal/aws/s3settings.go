@@ -13,10 +13,11 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// Which settings are verified when: encryption, key and bucket key come back with every reply to a write and are checked
-// each time; storage class, retention and tags are only told by reading, so the first object of each kind of write (put,
-// multipart, publish) is read back. A store that ignores a setting stores the object all the same: callers that
-// must not have one such object probe the bucket first (blob.ProbeConditional writes through here too).
+// Which settings are verified when: encryption, key and bucket key come back with every reply to a write and are
+// checked each time; storage class, retention and tags are only told by reading, so the first object of each kind
+// of write (put, multipart, publish) is read back. A store that ignores a setting stores the object all the same:
+// callers that must not have one such object probe the bucket first (blob.ProbeConditional writes through here
+// too).
 
 // retainUntil is the retention date of a write that happens now, in the seconds that S3 keeps.
 func (b *S3) retainUntil() *time.Time {
@@ -79,8 +80,8 @@ func (b *S3) verifyReply(e encryption) error {
 	return nil
 }
 
-// sameKey compares the key asked for with the ARN that is reported. An alias cannot be resolved from here: that some key is
-// reported must do.
+// sameKey compares the key asked for with the ARN that is reported. An alias cannot be resolved from here: that
+// some key is reported must do.
 func sameKey(want, got string) bool {
 	switch {
 	case got == "":

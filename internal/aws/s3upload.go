@@ -250,8 +250,8 @@ func (u *upload) lost(ctx context.Context, unsure bool, size int64, parts []type
 	return blob.Info{}, fault.New(fault.Conflict, "the upload was ended by somebody: %w", failed)
 }
 
-// ours tells an object made of our parts: by the ETag that S3 documents for them, or where a key service makes ETags opaque,
-// by the metadata, on names that no two writers share.
+// ours tells an object made of our parts: by the ETag that S3 documents for them, or where a key service makes
+// ETags opaque, by the metadata, on names that no two writers share.
 func (u *upload) ours(info blob.Info, parts []types.CompletedPart) bool {
 	var sums []byte
 	for _, p := range parts {

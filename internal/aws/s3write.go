@@ -16,8 +16,8 @@ import (
 // putBytesMax is the largest single PUT (S3UG).
 const putBytesMax = 5 << 30
 
-// Put is blob.Bucket's. With NoRetry the request is sent again only when it was refused unread for its credentials or clock.
-// The Info has no time: S3's reply does not tell it.
+// Put is blob.Bucket's. With NoRetry the request is sent again only when it was refused unread for its credentials
+// or clock. The Info has no time: S3's reply does not tell it.
 func (b *S3) Put(ctx context.Context, name string, body []byte, opts blob.PutOptions) (blob.Info, error) {
 	key, err := b.key(name)
 	if err != nil {

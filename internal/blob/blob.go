@@ -64,10 +64,10 @@ type ReadOptions struct {
 	IfMatch string // fail with ErrChanged when the ETag differs
 }
 
-// Bucket is one bucket or folder. Methods may be called concurrently. Reads and unconditional writes are retried inside,
-// with full jitter, until ctx ends or the retry budget is used; conditional writes follow PutOptions.NoRetry.
-// Unless said otherwise a call is atomic: on error the object is as before, or, when the error's kind is
-// Unavailable, possibly as after a success.
+// Bucket is one bucket or folder. Methods may be called concurrently. Reads and unconditional writes are retried
+// inside, with full jitter, until ctx ends or the retry budget is used; conditional writes follow
+// PutOptions.NoRetry. Unless said otherwise a call is atomic: on error the object is as before, or, when the
+// error's kind is Unavailable, possibly as after a success.
 type Bucket interface {
 	// URL is the address a person can type for this bucket's root: s3://bucket/prefix or a path.
 	URL() string

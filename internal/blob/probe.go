@@ -14,11 +14,11 @@ import (
 const probeAttempts = 4
 
 // ProbeConditional refuses a store that does not honour conditional writes, by trying them on a small object below dir
-// ("" is the root): a second put-if-absent of a name, a multipart completion if-absent of a taken name, and a put-if-match
-// with another version's ETag must each fail and leave the first bytes in place. Some stores accept and ignore the
-// conditions; on those no commit is safe. The error is then of kind Unsupported. The probe's object also shows
-// whether the bucket's Settings hold, before any data is written. Callers keep the answer for as long as they keep
-// the bucket; it costs about nine small requests.
+// ("" is the root): a second put-if-absent of a name, a multipart completion if-absent of a taken name, and a
+// put-if-match with another version's ETag must each fail and leave the first bytes in place. Some stores accept
+// and ignore the conditions; on those no commit is safe. The error is then of kind Unsupported. The probe's object
+// also shows whether the bucket's Settings hold, before any data is written. Callers keep the answer for as long
+// as they keep the bucket; it costs about nine small requests.
 func ProbeConditional(ctx context.Context, b Bucket, dir string) error {
 	var err error
 	for range probeAttempts {

@@ -199,7 +199,8 @@ func (b *block) full() bool {
 	}
 }
 
-// fill fetches a run of adjacent blocks with one request. Failed blocks leave the cache, so that a later read tries again.
+// fill fetches a run of adjacent blocks with one request. Failed blocks leave the cache, so that a later read
+// tries again.
 func (r *ReaderAt) fill(run []*block) {
 	start := run[0].index * blockBytes
 	end := min((run[len(run)-1].index+1)*blockBytes, r.info.Size)

@@ -9,7 +9,8 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// metadataBytesMax is S3's bound on user metadata, names and values together (S3UG: UsingMetadata); the folder keeps it too.
+// metadataBytesMax is S3's bound on user metadata, names and values together (S3UG: UsingMetadata); the folder
+// keeps it too.
 const metadataBytesMax = 2 << 10
 
 // Check tells whether the settings make sense together. The error is of kind User and names the setting.
@@ -38,7 +39,8 @@ func (s Settings) Check() error {
 	return checkMetadata(s.Metadata)
 }
 
-// Named lists the names of the settings that ask something of the store, in fixed order: what a store without them refuses.
+// Named lists the names of the settings that ask something of the store, in fixed order: what a store without them
+// refuses.
 func (s Settings) Named() []string {
 	var names []string
 	for _, setting := range []struct {
@@ -73,8 +75,8 @@ func MergeMetadata(bucket, write map[string]string) map[string]string {
 	return merged
 }
 
-// checkMetadata holds names and values to what every store gives back unchanged: names of HTTP token characters in lower
-// case, values of printable ASCII without outer spaces (S3 sends them as headers).
+// checkMetadata holds names and values to what every store gives back unchanged: names of HTTP token characters in
+// lower case, values of printable ASCII without outer spaces (S3 sends them as headers).
 func checkMetadata(m map[string]string) error {
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(m)) {

@@ -101,7 +101,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// grow makes room for n more bytes by doubling up to the part's size: thousands of small writers share the memory budget.
+// grow makes room for n more bytes by doubling up to the part's size: thousands of small writers share the memory
+// budget.
 func (w *Writer) grow(n, size int) {
 	need := len(w.part) + n
 	if need <= cap(w.part) {
@@ -145,8 +146,8 @@ func (w *Writer) send() error {
 	return nil
 }
 
-// Finish makes the object visible and describes it. The errors are those of Put; after one, Close still has to be called.
-// Unlike a Put's, an error of a multi-part write leaves its parts behind until Close aborts them.
+// Finish makes the object visible and describes it. The errors are those of Put; after one, Close still has to be
+// called. Unlike a Put's, an error of a multi-part write leaves its parts behind until Close aborts them.
 func (w *Writer) Finish() (Info, error) {
 	if w.ended {
 		return Info{}, fault.New(fault.Bug, "finish %s: the writer is finished", w.name)

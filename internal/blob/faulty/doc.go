@@ -16,8 +16,8 @@
 // Operations: head get put create part complete abort publish list delete, and call for any. Faults: 403 404 412 429
 // 500 503 (an error of that kind), full (no space), lost, late D, slow D, cut N, flip N, crash before|after.
 //
-// Calls are counted from 1 for each rule among those that match it, across goroutines in the order they begin. It imports blob
-// and fault; only tests, and verbs run for tests, use it.
+// Calls are counted from 1 for each rule among those that match it, across goroutines in the order they begin. It
+// imports blob and fault; only tests, and verbs run for tests, use it.
 //
 //	plan, err := faulty.Parse("put#3: 503; publish#1: lost")
 //	b := faulty.New(bucket, plan, faulty.Options{})

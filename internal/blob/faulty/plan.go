@@ -26,7 +26,8 @@ type Plan struct{ rules []rule }
 var operations = map[string]bool{"head": true, "get": true, "put": true, "create": true, "part": true, "complete": true,
 	"abort": true, "publish": true, "list": true, "delete": true, "call": true}
 
-// Parse reads a plan; the error is of kind User and quotes the rule. Empty rules and those that begin with // are left out.
+// Parse reads a plan; the error is of kind User and quotes the rule. Empty rules and those that begin with // are
+// left out.
 func Parse(text string) (Plan, error) {
 	var p Plan
 	for line := range strings.SplitSeq(text, "\n") {

@@ -28,8 +28,8 @@ type Options struct {
 	Settings blob.Settings
 	// ReadOnly does not create the root when it is missing.
 	ReadOnly bool
-	// NoSync leaves writing back to the system: after a crash of the machine (not of the program) acknowledged objects may be
-	// missing or torn. For scratch data and tests.
+	// NoSync leaves writing back to the system: after a crash of the machine (not of the program) acknowledged
+	// objects may be missing or torn. For scratch data and tests.
 	NoSync bool
 	// Sidecars keeps metadata in hidden files although the file system has extended attributes.
 	Sidecars bool
@@ -40,7 +40,8 @@ type Folder struct {
 	path    string
 	root    *os.Root
 	options Options
-	// step is called before each change that a crash could separate from the next; tests set it. An error ends the call there.
+	// step is called before each change that a crash could separate from the next; tests set it. An error ends
+	// the call there.
 	step func(what string) error
 }
 

@@ -20,8 +20,8 @@ func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// List is blob.Bucket's. Symbolic links are followed inside the root; one that leads out of it, to nowhere or in circles
-// is an error that names it, never a silent gap. after is a whole name.
+// List is blob.Bucket's. Symbolic links are followed inside the root; one that leads out of it, to nowhere or in
+// circles is an error that names it, never a silent gap. after is a whole name.
 func (f *Folder) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
 		if err := blob.CheckPrefix(prefix); err != nil {

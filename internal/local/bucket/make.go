@@ -25,8 +25,8 @@ func (p *Process) makeBuckets(ctx context.Context) error {
 	return nil
 }
 
-// MakeBucket makes a bucket unless it exists. With lock its objects can be retained (Object Lock, which needs versions). Only package aws
-// sees the SDK, so the one request is signed here.
+// MakeBucket makes a bucket unless it exists. With lock its objects can be retained (Object Lock, which needs
+// versions). Only package aws sees the SDK, so the one request is signed here.
 func (p *Process) MakeBucket(ctx context.Context, name string, lock bool) error {
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
 		return fault.New(fault.User, "bucket name %q: only a-z, 0-9, dots and dashes", name)
@@ -56,7 +56,8 @@ func (p *Process) MakeBucket(ctx context.Context, name string, lock bool) error 
 // emptySHA256 is the hash of a body without bytes.
 const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// sign adds a version 4 signature for a request without query and body (AWS General Reference: create a signed request).
+// sign adds a version 4 signature for a request without query and body (AWS General Reference: create a signed
+// request).
 func (p *Process) sign(req *http.Request, now time.Time) {
 	stamp, day := now.Format("20060102T150405Z"), now.Format("20060102")
 	req.Header.Set("x-amz-date", stamp)

@@ -38,8 +38,8 @@ type Process struct {
 	err     error // of Wait, once done is closed
 }
 
-// Start runs exe with args, a command that calls Child, and waits until its server answers and c.Buckets exist. The child
-// ends with Close, with ctx, or with this process.
+// Start runs exe with args, a command that calls Child, and waits until its server answers and c.Buckets exist.
+// The child ends with Close, with ctx, or with this process.
 func Start(ctx context.Context, exe string, args []string, c Config) (*Process, error) {
 	if err := c.complete(); err != nil {
 		return nil, err

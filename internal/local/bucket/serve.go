@@ -25,8 +25,8 @@ const (
 	configBytesLimit = 64 << 10
 )
 
-// Child is the hidden command: it reads the Config that Start sent, serves, and returns when ctx ends, the parent does, or
-// closes the pipe. stdin is the process's standard input.
+// Child is the hidden command: it reads the Config that Start sent, serves, and returns when ctx ends, the parent
+// does, or closes the pipe. stdin is the process's standard input.
 func Child(ctx context.Context, stdin io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -65,8 +65,8 @@ func (l readerToLine) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Serve runs the server in this process until ctx ends. It changes the working directory and may print to standard output:
-// use it in a process of its own, once.
+// Serve runs the server in this process until ctx ends. It changes the working directory and may print to standard
+// output: use it in a process of its own, once.
 func Serve(ctx context.Context, c Config) error {
 	if c.Port == 0 || c.AccessKey == "" || c.SecretKey == "" {
 		return fault.New(fault.Bug, "the local bucket's configuration is not complete")
