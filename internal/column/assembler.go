@@ -1,8 +1,10 @@
 package column
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -24,6 +26,7 @@ type Assembler struct {
 	w      *item.Builder
 	over   overrides
 	text   []byte
+	raw    item.Item // one value made here, to be copied as it is
 	reader textReader
 	err    error
 }
@@ -36,6 +39,7 @@ type part struct {
 	first, last int   // its leaves
 	kids        []part
 	elem        *part
+	name        item.Item // an item whose only member has the field's name, at index 1
 }
 
 // cursor is a position in one vector.
@@ -55,7 +59,7 @@ func (c *cursor) def() uint8 {
 
 // NewAssembler returns an Assembler for slabs of one schema.
 func NewAssembler(s *Schema) *Assembler {
-	a := &Assembler{schema: s, w: item.NewBuilder(nil)}
+	a := &Assembler{schema: s, w: item.NewBuilder(nil), raw: item.Item{Tape: make([]item.Token, 1)}}
 	for _, f := range s.Fields {
 		a.top = append(a.top, a.part(f, levels{}))
 	}
@@ -64,6 +68,7 @@ func NewAssembler(s *Schema) *Assembler {
 
 func (a *Assembler) part(f *Field, at levels) part {
 	p := part{field: f, def: at.def + 1, first: a.leaves}
+	p.name, _ = item.FromMap(map[string]item.Value{f.Source: {Type: item.NULL}}) // NULL is never refused
 	switch f.Kind {
 	case Struct:
 		for _, member := range f.Fields {
@@ -193,13 +198,13 @@ func (a *Assembler) members(parts []part, over overrides, depth int) {
 		}
 		switch {
 		case mine.whole(depth):
-			a.w.Name(p.field.Source)
+			a.w.RawName(p.name, 1)
 			a.override(&mine[0])
 			a.discard(p)
 		case a.def(p) < p.def:
 			a.skip(p)
 		default:
-			a.w.Name(p.field.Source)
+			a.w.RawName(p.name, 1)
 			a.value(p, mine, depth+1)
 		}
 		if a.err != nil {
@@ -375,16 +380,22 @@ func (a *Assembler) scalar(p *part) {
 	case Decimal18:
 		a.text = wideOf(c.v.Longs[c.value]).appendDecimal(a.text[:0], f.Scale)
 		c.value++
-		a.number()
+		a.copy(item.N, a.text, item.Normal)
 	case Decimal38:
 		a.text = wideAt(c.bytes()).appendDecimal(a.text[:0], f.Scale)
-		a.number()
+		if len(a.text) > 38 {
+			a.number() // 39 digits are possible in foreign files, and no number of DynamoDB's
+		} else {
+			a.copy(item.N, a.text, item.Normal)
+		}
 	case String:
 		if f.Type == item.N {
 			a.text = append(a.text[:0], c.bytes()...)
 			a.number()
+		} else if text := c.bytes(); plain(text) {
+			a.copy(item.S, text, 0)
 		} else {
-			a.w.String(c.bytes())
+			a.w.String(text)
 		}
 	case Binary:
 		a.w.Binary(c.bytes())
@@ -406,6 +417,36 @@ func (a *Assembler) scalar(p *part) {
 		a.reader.src, a.reader.at, a.reader.depth = c.bytes(), 0, 0
 		a.typed()
 	}
+}
+
+// copy writes a value whose text is known to need neither escapes nor another form.
+func (a *Assembler) copy(t item.Type, text []byte, flags item.Flags) {
+	a.raw.Src = text
+	a.raw.Tape[0] = item.Token{End: uint32(len(text)), Skip: 1, Type: t, Flags: flags}
+	a.w.Raw(a.raw, 0)
+}
+
+// plain tells whether text is ASCII that JSON writes without escapes, eight bytes at a time.
+func plain(text []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for len(text) >= 8 {
+		w := binary.LittleEndian.Uint64(text)
+		quote, slash := w^ones*'"', w^ones*'\\'
+		if (w|w-ones*' '|quote-ones|slash-ones)&tops != 0 {
+			return plainBytes(text[:8]) && plain(text[8:])
+		}
+		text = text[8:]
+	}
+	return plainBytes(text)
+}
+
+func plainBytes(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *Assembler) number() {

@@ -36,7 +36,7 @@ type Field struct {
 	Kind   Kind      // form
 	Scale  int       // Decimal18, Decimal38: digits behind the point
 	Digits int       // Decimal18, Decimal38: precision by wish; 0 means the kind's own 18 or 38 (see Precision)
-	Type   item.Type // the DynamoDB type a value of this column restores to (N, S, B, BOOL, L, M, SS, NS, BS); 0: JSON of any type
+	Type   item.Type // the DynamoDB type a value restores to (N, S, B, BOOL, L, M, SS, NS, BS); 0: JSON of any type
 	Format string    // Date and Timestamp by wish: how the attribute's text or number is read, see Formats
 	Elem   *Field    // List
 	Fields []*Field  // Struct

@@ -262,8 +262,8 @@ func (p *schemaParser) kind(at string, file *fieldFile, f *Field) {
 	f.Kind, f.Scale, f.Digits = Decimal38, scale, precision
 	switch {
 	case err != nil || n != 2 || file.Kind != fmt.Sprintf("decimal(%d,%d)", precision, scale):
-		p.fail(at+"/kind", "kind %q is not known: long, decimal(p,s), double, text, binary, bool, date, timestamp, json, list, struct",
-			file.Kind)
+		p.fail(at+"/kind", "kind %q is not known: long, decimal(p,s), double, text, binary, bool, date, timestamp, json, "+
+			"list, struct", file.Kind)
 	case precision < 1 || precision > 38 || scale < 0 || scale > precision:
 		p.fail(at+"/kind", "%s: precision is 1 to 38, scale 0 to precision", file.Kind)
 	case precision <= 18:

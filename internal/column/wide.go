@@ -41,7 +41,8 @@ func signed(hi, lo uint64, neg bool) wide {
 }
 
 // pow10 are the powers of ten that fit 64 bits.
-var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
+var pow10 = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10,
+	1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 
 // mulPow10 multiplies a magnitude by 10^n; ok is false when it leaves 128 bits.
 func mulPow10(hi, lo uint64, n int) (_, _ uint64, ok bool) {
