@@ -138,7 +138,7 @@ func Read(ctx context.Context, b blob.Bucket, name string) (json.RawMessage, err
 // id must be a function of the plan, the winning attempt and the tail, so that every process that publishes the same
 // decision uses the same one. A stranger's object is an error of kind Conflict.
 func Publish(ctx context.Context, b blob.Bucket, staged string, size int64, tail []byte, final, id string, put blob.PutOptions,
-	opts Options) error {
+	opts Options) (blob.Info, error) {
 	deadline := opts.Deadline
 	if deadline == 0 {
 		deadline = DeadlineDefault
@@ -151,57 +151,57 @@ func Publish(ctx context.Context, b blob.Bucket, staged string, size int64, tail
 	pause := newPause(opts.Pause)
 	start := time.Now()
 	for {
-		_, err := b.Publish(ctx, staged, size, tail, final, put)
+		info, err := b.Publish(ctx, staged, size, tail, final, put)
 		if err == nil {
-			return nil
+			return info, nil
 		}
 		gone := errors.Is(err, blob.ErrNotFound) // staged was swept by a process that had published everything
 		if !doubtful(err) && !gone {
-			return fmt.Errorf("publish %s: %w", final, err)
+			return blob.Info{}, fmt.Errorf("publish %s: %w", final, err)
 		}
 		last := err
-		same, err := published(ctx, b, size, tail, final, id)
+		info, same, err := published(ctx, b, size, tail, final, id)
 		if err == nil && same {
-			return nil
+			return info, nil
 		}
 		if err == nil {
-			return fault.Hint(fault.New(fault.Conflict, "%s exists and is not of this job", final),
+			return blob.Info{}, fault.Hint(fault.New(fault.Conflict, "%s exists and is not of this job", final),
 				"choose another destination, or move that object away")
 		}
 		if gone && errors.Is(err, blob.ErrNotFound) {
-			return fmt.Errorf("publish %s: %w", final, last)
+			return blob.Info{}, fmt.Errorf("publish %s: %w", final, last)
 		}
 		if !errors.Is(err, blob.ErrNotFound) && !fault.Retryable(err) {
-			return fmt.Errorf("publish %s: %w", final, err)
+			return blob.Info{}, fmt.Errorf("publish %s: %w", final, err)
 		}
 		if time.Since(start) > deadline {
-			return unknown(final, last)
+			return blob.Info{}, unknown(final, last)
 		}
 		if err := pause.wait(ctx); err != nil {
-			return unknown(final, last)
+			return blob.Info{}, unknown(final, last)
 		}
 	}
 }
 
 // published compares what stands under final with what we would have put there.
-func published(ctx context.Context, b blob.Bucket, size int64, tail []byte, final, id string) (bool, error) {
+func published(ctx context.Context, b blob.Bucket, size int64, tail []byte, final, id string) (blob.Info, bool, error) {
 	info, err := b.Head(ctx, final)
 	if err != nil {
-		return false, err
+		return info, false, err
 	}
 	if got := info.Metadata[MetadataID]; got != "" {
-		return got == id, nil
+		return info, got == id, nil
 	}
 	if info.Size != size+int64(len(tail)) || len(tail) == 0 {
-		return false, nil
+		return info, false, nil
 	}
 	r, _, err := b.Get(ctx, final, blob.ReadOptions{Offset: size, Length: int64(len(tail)), IfMatch: info.ETag})
 	if err != nil {
-		return false, err
+		return info, false, err
 	}
 	defer r.Close()
 	got, err := io.ReadAll(r)
-	return err == nil && bytes.Equal(got, tail), err
+	return info, err == nil && bytes.Equal(got, tail), err
 }
 
 func read(ctx context.Context, b blob.Bucket, name string) (envelope, error) {

@@ -36,6 +36,8 @@ var storey = map[string]int{
 	"internal/codec/json":     4,
 	"internal/codec/csv":      4,
 	"internal/commit":         3,
+	"internal/manifest":       3,
+	"internal/dataset":        4,
 	"internal/plan":           4,
 	// 4 worlds
 	"internal/local/store":  4,
@@ -46,7 +48,6 @@ var storey = map[string]int{
 	"internal/world":  6,
 	"internal/source": 7,
 	"internal/sink":   7,
-	"internal/verify": 7,
 	// 6 purposes
 	"internal/job": 8,
 	// 7 faces

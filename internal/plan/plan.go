@@ -33,7 +33,9 @@ type State struct {
 }
 
 // Name joins the prefix and parts to an object's name.
-func (s State) Name(parts ...string) string { return path.Join(append([]string{s.Prefix}, parts...)...) }
+func (s State) Name(parts ...string) string {
+	return path.Join(append([]string{s.Prefix}, parts...)...)
+}
 
 // Plan describes one round of a job.
 type Plan struct {
@@ -116,9 +118,8 @@ func Begin(ctx context.Context, st State, spec Spec, fresh bool) (Made, error) {
 				if err != nil {
 					return Made{}, err
 				}
-				if ended && end.State == Superseded {
-					ended, err = chainEnded(ctx, st, end)
-					if err != nil {
+				if ended {
+					if ended, err = chainEnded(ctx, st, end); err != nil {
 						return Made{}, err
 					}
 				}
@@ -126,7 +127,7 @@ func Begin(ctx context.Context, st State, spec Spec, fresh bool) (Made, error) {
 					return Made{p, true}, nil
 				}
 				if !ended {
-					if _, err := finish(ctx, st, p, End{State: Abandoned}); err != nil {
+					if err := abandon(ctx, st, p); err != nil {
 						return Made{}, err
 					}
 				}
@@ -141,6 +142,40 @@ func Begin(ctx context.Context, st State, spec Spec, fresh bool) (Made, error) {
 		fresh = false
 		p, err := create(ctx, st, spec, id(key, number), number)
 		return Made{p, false}, err
+	}
+}
+
+// Unfinished tells whether an unfinished plan of equal settings stands at the state root, so that Begin would resume it.
+func Unfinished(ctx context.Context, st State, spec Spec) (bool, error) {
+	number, err := latest(ctx, st, spec.key())
+	if err != nil || number < 0 {
+		return false, err
+	}
+	p, err := Load(ctx, st, id(spec.key(), number))
+	if errors.Is(err, blob.ErrNotFound) {
+		return true, nil // being made
+	}
+	if err != nil {
+		return false, err
+	}
+	end, ended, err := Ending(ctx, st, p)
+	if err != nil || !ended {
+		return err == nil, err
+	}
+	ended, err = chainEnded(ctx, st, end)
+	return !ended, err
+}
+
+// abandon ends the last round of a plan, so that no process can bring it to an effect any more.
+func abandon(ctx context.Context, st State, p *Plan) error {
+	for {
+		end, err := finish(ctx, st, p, End{State: Abandoned})
+		if err != nil || end.State != Superseded {
+			return err
+		}
+		if p, err = Load(ctx, st, end.Next); err != nil {
+			return err
+		}
 	}
 }
 

@@ -167,8 +167,14 @@ type RunOptions struct {
 }
 
 // Run is the local pool: it runs what is left of the plan's tasks, commits, and follows second rounds to the end.
-func Run(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End, error) {
+//
+// jobOf makes the job of a plan: each round has settings of its own.
+func Run(ctx context.Context, st State, p *Plan, jobOf func(*Plan) (Job, error), o RunOptions) (End, error) {
 	for {
+		job, err := jobOf(p)
+		if err != nil {
+			return End{}, err
+		}
 		end, ended, err := Ending(ctx, st, p)
 		if err != nil {
 			return End{}, err

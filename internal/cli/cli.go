@@ -1,0 +1,244 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/job"
+	"dynaferry/internal/world"
+)
+
+// Exit codes; the engine's own are in engine.go.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitPartial     = 3
+	exitDiffers     = 4
+	exitConflict    = 5
+	exitRetry       = 75
+	exitInterrupted = 130
+)
+
+// app is one run of the program.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	flags    globalFlags
+	story    *story
+	world    *world.World
+	planOnly bool // stop where the plan stands: the command "plan"
+	code     int  // a command that ran well may still end with 3 or 4
+}
+
+type globalFlags struct {
+	json    bool
+	quiet   bool
+	workers int
+	memory  string
+	state   string
+	fresh   bool
+	dryRun  bool
+}
+
+// errUsage marks errors of the command line itself.
+var errUsage = errors.New("usage")
+
+// Main runs the program with the arguments behind its name and returns the exit code.
+func Main(args []string, in io.Reader, out, stderr io.Writer) int {
+	a := &app{in: in, out: out, err: stderr, world: newWorld()}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	a.story.end()
+	if err == nil {
+		return a.code
+	}
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		err = fault.Hint(fmt.Errorf("interrupted"), "run the same command again to go on")
+		a.fail(cmd, err, exitInterrupted)
+		return exitInterrupted
+	}
+	code := a.exitCode(cmd, err)
+	a.fail(cmd, err, code)
+	return code
+}
+
+// exitCode is the one place where errors become exit codes.
+func (a *app) exitCode(cmd *cobra.Command, err error) int {
+	if code, ok := engineCode(cmd, err); ok {
+		return code
+	}
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	switch fault.KindOf(err) {
+	case fault.User:
+		return exitUsage
+	case fault.Partial:
+		return exitPartial
+	case fault.Differs:
+		return exitDiffers
+	case fault.Conflict:
+		return exitConflict
+	case fault.Unknown, fault.Unavailable, fault.Throttled:
+		return exitRetry
+	}
+	return exitFailed
+}
+
+// fail shows an error.
+func (a *app) fail(cmd *cobra.Command, err error, code int) {
+	hint := fault.HintOf(err)
+	if a.flags.json {
+		place := fault.PlaceOf(err)
+		a.printJSON(a.err, map[string]any{"type": "error", "error": err.Error(), "kind": fault.KindOf(err).String(), "hint": hint,
+			"file": place.File, "line": place.Line, "offset": place.Offset, "path": place.Path, "exit": code})
+		return
+	}
+	fmt.Fprintf(a.err, "dynaferry: %s\n", err)
+	if hint != "" {
+		fmt.Fprintf(a.err, "  try: %s\n", hint)
+	} else if errors.Is(err, errUsage) && cmd != nil {
+		fmt.Fprintf(a.err, "  try: %s --help\n", cmd.CommandPath())
+	}
+}
+
+func usage(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+}
+
+// Version is the program's version; releases set it by -ldflags -X.
+var Version = ""
+
+func version() string {
+	if Version != "" {
+		return Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				return "devel-" + s.Value[:12]
+			}
+		}
+	}
+	return "devel"
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dynaferry",
+		Short: "carries DynamoDB tables to files and back, exactly and once",
+		Long: `dynaferry carries DynamoDB tables to files in S3 or a folder and back, exactly and once.
+
+An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?region=, ?endpoint=, ?profile= and
+?role=; everything else about AWS is taken from the environment and the shared configuration, as in the AWS CLI.`,
+		Example: `  dynaferry demo
+  dynaferry export dynamodb://Orders s3://lake/orders --partition 'year,month of created_at'
+  dynaferry import s3://lake/orders dynamodb://Orders2 --create
+  dynaferry verify dynamodb://Orders dynamodb://Orders2`,
+		SilenceErrors: true, SilenceUsage: true, Version: version(), Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.story = newStory(a.err, a.flags.json, a.flags.quiet)
+		},
+	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
+	p := root.PersistentFlags()
+	p.BoolVar(&a.flags.json, "json", false, "results and the story as JSON, one object a line with a type")
+	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "errors only")
+	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.localCommand(), a.demoCommand(),
+		a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
+	return root
+}
+
+// jobFlags are the flags of every command that runs a job.
+func (a *app) jobFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&a.flags.workers, "workers", 0, "tasks at a time (default: one a processor)")
+	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below, whatever the size of the data")
+	f.StringVar(&a.flags.state, "state", "", "where plan, tasks and results are kept (default: beside the data, in _dynaferry)")
+	f.BoolVar(&a.flags.fresh, "fresh", false, "start anew instead of going on with an unfinished run of the same settings")
+	f.BoolVar(&a.flags.dryRun, "dry-run", false, "say what would be done, read no items and write nothing")
+}
+
+// env makes the environment of a job from the flags.
+func (a *app) env() (*job.Env, error) {
+	memory, err := parseBytes(a.flags.memory)
+	if err != nil {
+		return nil, usage("--memory %q: %w", a.flags.memory, err)
+	}
+	const memoryLeast = 64 << 20
+	if memory < memoryLeast {
+		return nil, usage("--memory %q: the least is 64MiB", a.flags.memory)
+	}
+	// The collector keeps below the budget by working harder, and the budget covers what it has not collected yet.
+	debug.SetMemoryLimit(memory * 9 / 10)
+	debug.SetGCPercent(50)
+	workers := a.flags.workers
+	if workers <= 0 {
+		workers = processors()
+	}
+	return &job.Env{World: a.world, Version: version(), Workers: workers, Memory: memory, Meter: a.story, Fresh: a.flags.fresh, State: a.flags.state,
+		Say: a.story.say, DryRun: a.flags.dryRun}, nil
+}
+
+// run plans or resumes a request, runs it and shows its report.
+func (a *app) run(ctx context.Context, env *job.Env, r *job.Request, show func(report []byte) error) error {
+	if a.flags.dryRun {
+		return a.dryRun(ctx, r)
+	}
+	if a.planOnly {
+		return a.makePlan(ctx, env, r)
+	}
+	start := time.Now()
+	end, _, err := job.Execute(ctx, env, r)
+	if err != nil {
+		return err
+	}
+	a.story.end()
+	a.story.took(time.Since(start))
+	return show(end.Report)
+}
+
+func (a *app) dryRun(ctx context.Context, r *job.Request) error {
+	preview, err := job.Look(ctx, r)
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, preview)
+	}
+	fmt.Fprintf(a.out, "would %s %s\n  into      %s\n  tasks     %d\n", preview.Verb, preview.Source, preview.Destination, preview.Tasks)
+	if preview.Items >= 0 {
+		about := "about "
+		if preview.Exact {
+			about = ""
+		}
+		fmt.Fprintf(a.out, "  items     %s%d\n", about, preview.Items)
+	}
+	fmt.Fprintf(a.out, "  source    %s\n  state     %s\n", bytesText(preview.Bytes), preview.State)
+	for _, line := range preview.Costs {
+		fmt.Fprintf(a.out, "  %s\n", line)
+	}
+	if preview.Resumes {
+		fmt.Fprintln(a.out, "  it would go on with an unfinished plan of the same settings")
+	}
+	return nil
+}

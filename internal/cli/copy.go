@@ -1,0 +1,404 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/job"
+	"dynaferry/internal/source"
+)
+
+// sourceFlags say how a source is read; several commands share them.
+type sourceFlags struct {
+	form       string
+	delimiter  string
+	header     []string
+	nulls      []string
+	infer      bool
+	types      []string
+	filter     string
+	projection string
+	names      string
+	values     string
+	consistent bool
+	readUnits  string
+}
+
+func (f *sourceFlags) add(cmd *cobra.Command, prefix string) {
+	p := cmd.Flags()
+	p.StringVar(&f.form, prefix+"from-format", "", "format of loose files: parquet, dynamodb-json, json or csv (default: by name and first bytes)")
+	p.StringVar(&f.delimiter, prefix+"delimiter", "", "of CSV files read: one character, or tab (default ,)")
+	p.StringSliceVar(&f.header, prefix+"header", nil, "names of CSV columns, for files whose first line is data")
+	p.StringArrayVar(&f.nulls, prefix+"null", nil, "CSV text that means: no such attribute, for instance NA; may be repeated")
+	p.BoolVar(&f.infer, prefix+"infer", false, "read CSV cells that look like numbers or booleans as such (default: all are strings but those of --types)")
+	p.StringSliceVar(&f.types, prefix+"types", nil, "DynamoDB types of attributes in CSV, JSON or Parquet: year=N,tags=SS,…")
+}
+
+func (f *sourceFlags) addTable(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.readUnits, "read-units", "", "read capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
+	p.BoolVar(&f.consistent, "consistent", false, "strongly consistent reads, at twice the units")
+}
+
+func (f *sourceFlags) addFilter(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.filter, "filter", "", "keep items for which this DynamoDB filter expression holds: 'price > :p AND attribute_exists(region)'")
+	p.StringVar(&f.projection, "projection", "", "keep these attributes: a DynamoDB projection expression")
+	p.StringVar(&f.values, "values", "", `values of the expressions in DynamoDB JSON: {":p":{"N":"10"}}`)
+	p.StringVar(&f.names, "names", "", `names of the expressions as JSON: {"#s":"status"}`)
+}
+
+// spec makes the source's Spec. Tables filter by themselves; the rest is filtered here.
+func (f *sourceFlags) spec(address string) (source.Spec, error) {
+	s := source.Spec{Address: address, Form: f.form, Consistent: f.consistent,
+		CSV: source.CSVSpec{Header: f.header, Nulls: f.nulls, Infer: f.infer}}
+	var err error
+	if s.CSV.Delimiter, err = delimiter(f.delimiter); err != nil {
+		return s, err
+	}
+	for _, t := range f.types {
+		name, kind, ok := strings.Cut(t, "=")
+		if !ok {
+			return s, usage("--types %q: it is name=TYPE", t)
+		}
+		if s.Types == nil {
+			s.Types = map[string]string{}
+		}
+		s.Types[name] = kind
+	}
+	if strings.HasPrefix(address, "dynamodb://") {
+		s.Filter, s.Projection = f.filter, f.projection
+		if s.Names, s.Values, err = f.placeholders(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (f *sourceFlags) placeholders() (names map[string]string, values json.RawMessage, err error) {
+	if f.names != "" {
+		if err := json.Unmarshal([]byte(f.names), &names); err != nil {
+			return nil, nil, usage("--names: %w", err)
+		}
+	}
+	if f.values != "" {
+		if !json.Valid([]byte(f.values)) {
+			return nil, nil, usage("--values: not JSON")
+		}
+		values = json.RawMessage(f.values)
+	}
+	return names, values, nil
+}
+
+func delimiter(text string) (string, error) {
+	switch {
+	case text == "tab" || text == `\t`:
+		return "\t", nil
+	case len(text) > 1:
+		return "", usage("--delimiter %q: it is one character, or tab", text)
+	}
+	return text, nil
+}
+
+// keyFlags name the keys of items whose source does not.
+type keyFlags struct{ hash, sort string }
+
+func (f *keyFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.hash, "key", "", "partition key of the items, where the source does not say: id, id:N, or composed of others: 'carrier|flight', 'pk=carrier|flight'")
+	p.StringVar(&f.sort, "sort", "", "sort key, likewise")
+}
+
+// parse gives the keys and what is to be composed. Types may be named behind a colon and are S else.
+func (f *keyFlags) parse(types map[string]string) (*item.KeySchema, []job.Composed, error) {
+	if f.hash == "" {
+		if f.sort != "" {
+			return nil, nil, usage("--sort goes with --key")
+		}
+		return nil, nil, nil
+	}
+	var keys item.KeySchema
+	var composed []job.Composed
+	for _, k := range []struct {
+		text string
+		attr *item.KeyAttr
+	}{{f.hash, &keys.Hash}, {f.sort, &keys.Range}} {
+		if k.text == "" {
+			continue
+		}
+		attr, c, err := parseKey(k.text, types)
+		if err != nil {
+			return nil, nil, err
+		}
+		*k.attr = attr
+		if c != nil {
+			composed = append(composed, *c)
+		}
+	}
+	if err := keys.Check(); err != nil {
+		return nil, nil, fault.As(fault.User, err)
+	}
+	return &keys, composed, nil
+}
+
+func parseKey(text string, types map[string]string) (item.KeyAttr, *job.Composed, error) {
+	name, parts, named := strings.Cut(text, "=")
+	if !named {
+		parts = name
+	}
+	if strings.Contains(parts, "|") {
+		c := &job.Composed{Name: name, Parts: strings.Split(parts, "|"), Sep: "|"}
+		for _, part := range c.Parts {
+			if part == "" {
+				return item.KeyAttr{}, nil, usage("--key %q: an empty part", text)
+			}
+		}
+		return item.KeyAttr{Name: name, Type: item.S}, c, nil
+	}
+	if named {
+		return item.KeyAttr{}, nil, usage("--key %q: only a key composed of several attributes gets a name", text)
+	}
+	kind := types[name]
+	if i := strings.LastIndexByte(name, ':'); i > 0 && i >= len(name)-2 {
+		name, kind = name[:i], name[i+1:]
+	}
+	attr := item.KeyAttr{Name: name, Type: item.S}
+	switch kind {
+	case "", "S":
+	case "N":
+		attr.Type = item.N
+	case "B":
+		attr.Type = item.B
+	default:
+		return attr, nil, usage("--key %q: keys are S, N or B, not %s", text, kind)
+	}
+	return attr, nil, nil
+}
+
+// copyFlags are the flags of export and convert.
+type copyFlags struct {
+	source    sourceFlags
+	keys      keyFlags
+	set       job.Copy
+	partition string
+	schema    string
+	target    string
+	task      string
+	tags      []string
+	metadata  []string
+	csvOut    string
+	lockFor   time.Duration
+}
+
+func (f *copyFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json (the layout of a native export), json or csv")
+	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
+	p.IntVar(&f.set.Level, "level", 0, "of compression, 0 is the codec's fastest")
+	p.StringVar(&f.partition, "partition", "", "Hive partitions: 'region', 'year,month,day of created_at, region'; parts are year, month, day, hour, date")
+	p.StringVar(&f.set.Into, "into", "fail", "what an existing destination means: fail, append, replace or replace-partitions")
+	p.StringVar(&f.set.OnNew, "on-new", "evolve", "what an attribute without column means in an existing data set: evolve, extra or fail")
+	p.StringVar(&f.schema, "schema", "", "file that pins or overrides columns; inspect --schema writes one")
+	p.StringVar(&f.target, "target-size", "256MiB", "size of the files written, where there is enough data")
+	p.StringVar(&f.task, "task-size", "", "source bytes of one task (default: 1GiB of a table, 128MiB of files)")
+	p.BoolVar(&f.set.Bloom, "bloom", false, "parquet: bloom filters on the key columns")
+	p.StringVar(&f.csvOut, "csv-cells", "typed", "csv: typed (plain cells, DynamoDB JSON where nested) or ddbjson (all cells, loses nothing)")
+	p.BoolVar(&f.set.CSV.FormulaSafe, "formula-safe", false, "csv: put ' in front of text that a spreadsheet would run")
+	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
+	p.StringVar(&f.set.Objects.SSE, "sse", "", "encryption of the objects written: AES256, aws:kms or aws:kms:dsse")
+	p.StringVar(&f.set.Objects.KMSKey, "sse-kms-key", "", "key for --sse aws:kms")
+	p.BoolVar(&f.set.Objects.BucketKey, "sse-bucket-key", false, "use the bucket key with --sse aws:kms")
+	p.StringVar(&f.set.Objects.StorageClass, "storage-class", "", "of the objects written, for instance STANDARD_IA")
+	p.StringVar(&f.set.Objects.LockMode, "lock-mode", "", "Object Lock retention: GOVERNANCE or COMPLIANCE")
+	p.DurationVar(&f.lockFor, "lock-for", 0, "how long --lock-mode keeps the objects, for instance 720h")
+	p.StringSliceVar(&f.tags, "tag", nil, "tag of the objects written: name=value")
+	p.StringSliceVar(&f.metadata, "metadata", nil, "metadata of the objects written: name=value")
+	f.source.addFilter(cmd)
+	f.keys.add(cmd)
+}
+
+func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
+	set := f.set
+	set.Dest, set.ReadUnits = dest, f.source.readUnits
+	var err error
+	if set.Partition, err = partitionFlag(f.partition); err != nil {
+		return set, err
+	}
+	if set.Keys, _, err = f.keys.parse(spec.Types); err != nil {
+		return set, err
+	}
+	if f.schema != "" {
+		if set.Pinned, err = os.ReadFile(f.schema); err != nil {
+			return set, fault.New(fault.User, "--schema: %w", err)
+		}
+	}
+	if set.TargetBytes, err = parseBytes(f.target); err != nil {
+		return set, usage("--target-size %q: %w", f.target, err)
+	}
+	if f.task != "" {
+		if set.TaskBytes, err = parseBytes(f.task); err != nil {
+			return set, usage("--task-size %q: %w", f.task, err)
+		}
+	}
+	switch f.csvOut {
+	case "typed", "ddbjson":
+		set.CSV.Cells = f.csvOut
+	default:
+		return set, usage("--csv-cells %q: it is typed or ddbjson", f.csvOut)
+	}
+	if set.CSV.Delimiter, err = delimiter(f.source.delimiter); err != nil {
+		return set, err
+	}
+	if !strings.HasPrefix(spec.Address, "dynamodb://") {
+		set.Filter, set.Projection = f.source.filter, f.source.projection
+		if set.Names, set.Values, err = f.source.placeholders(); err != nil {
+			return set, err
+		}
+	}
+	set.Objects.LockFor = f.lockFor
+	if set.Objects.Tags, err = pairs("--tag", f.tags); err != nil {
+		return set, err
+	}
+	set.Objects.Metadata, err = pairs("--metadata", f.metadata)
+	return set, err
+}
+
+func partitionFlag(text string) ([]job.PartitionColumn, error) {
+	if text == "" {
+		return nil, nil
+	}
+	return job.ParsePartition(text)
+}
+
+func pairs(flag string, texts []string) (map[string]string, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	m := map[string]string{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, usage("%s %q: it is name=value", flag, text)
+		}
+		m[name] = value
+	}
+	return m, nil
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	f := &copyFlags{}
+	cmd := &cobra.Command{
+		Use:   "export dynamodb://TABLE DEST",
+		Short: "a table → files, by parallel scan",
+		Long: `export scans a table in parallel, below a budget of read units, and writes its items as files. Nothing of it is visible in
+DEST before the whole is there. A run that was interrupted goes on where it stopped: run the same command again.
+
+Exit codes: 0 done, 2 usage, 3 done but some records became dead letters, 5 DEST is not free, 75 try again, 130 interrupted.`,
+		Example: `  dynaferry export dynamodb://Orders s3://lake/orders
+  dynaferry export dynamodb://Orders ./orders --partition 'year,month of created_at' --read-units 50%
+  dynaferry export dynamodb://Orders s3://backup/orders --format dynamodb-json`,
+		Args: args(2, "a table and a destination"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.copy(cmd, "export", f, args[0], args[1]) },
+	}
+	f.add(cmd)
+	f.source.addTable(cmd)
+	cmd.Flags().IntVar(&f.set.Segments, "segments", 0, "scan segments, each a task (default: by the table's size)")
+	a.jobFlags(cmd)
+	return cmd
+}
+
+func (a *app) convertCommand() *cobra.Command {
+	f := &copyFlags{}
+	cmd := &cobra.Command{
+		Use:   "convert SRC DEST",
+		Short: "files of any form → files of any other",
+		Long: `convert reads a native export (its manifest, its folder or a prefix above), a data set of ours, or loose files, and writes them in
+another form. Manifests are checked: MD5, counts, missing and extra objects.
+
+Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some records became dead letters, 5 DEST is not free, 75 try again,
+130 interrupted.`,
+		Example: `  dynaferry convert s3://backup/AWSDynamoDB/01693685827463-2d8752fd ./orders
+  dynaferry convert ./orders.csv ./orders-parquet --key order_id --types total=N`,
+		Args: args(2, "a source and a destination"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.copy(cmd, "convert", f, args[0], args[1]) },
+	}
+	f.add(cmd)
+	f.source.add(cmd, "")
+	a.jobFlags(cmd)
+	return cmd
+}
+
+func args(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, given []string) error {
+		if len(given) != n {
+			return usage("it takes %s", what)
+		}
+		return nil
+	}
+}
+
+func (a *app) copy(cmd *cobra.Command, verb string, f *copyFlags, from, to string) error {
+	spec, err := f.source.spec(from)
+	if err != nil {
+		return err
+	}
+	set, err := f.settings(to, spec)
+	if err != nil {
+		return err
+	}
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	r, err := job.NewCopy(cmd.Context(), env, verb, spec, set)
+	if err != nil {
+		return err
+	}
+	return a.run(cmd.Context(), env, r, a.showCopy)
+}
+
+// showCopy prints what an export or a convert came to.
+func (a *app) showCopy(raw []byte) error {
+	var r job.Report
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.New(fault.Corrupt, "report: %w", err)
+	}
+	if r.Rejects > 0 {
+		a.code = exitPartial
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, json.RawMessage(raw))
+	}
+	fmt.Fprintf(a.out, "%s\n  items        %s\n", r.Destination, countText(r.Items))
+	if r.Read != r.Items {
+		fmt.Fprintf(a.out, "  read         %s\n", countText(r.Read))
+	}
+	fmt.Fprintf(a.out, "  files        %s of %s, %s\n", countText(int64(r.Files)), r.Format, bytesText(r.Bytes))
+	if r.Partitions > 0 {
+		fmt.Fprintf(a.out, "  partitions   %s\n", countText(int64(r.Partitions)))
+	}
+	if r.Columns > 0 {
+		fmt.Fprintf(a.out, "  columns      %d\n", r.Columns)
+	}
+	if r.Units > 0 {
+		fmt.Fprintf(a.out, "  read units   %s\n", countText(int64(r.Units)))
+	}
+	fmt.Fprintf(a.out, "  fingerprint  %s\n", r.Fingerprint)
+	for _, name := range sortedKeys(r.Misfits) {
+		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", name, countText(r.Misfits[name]))
+	}
+	for _, name := range sortedKeys(r.Losses) {
+		fmt.Fprintf(a.out, "  type lost    %s: %s\n", name, countText(r.Losses[name]))
+	}
+	for _, name := range r.DeadLetters {
+		fmt.Fprintf(a.out, "  dead letters %s (%s records could not be read)\n", name, countText(r.Rejects))
+	}
+	return nil
+}

@@ -1,0 +1,320 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/job"
+	"dynaferry/internal/plan"
+)
+
+// Exit codes of the engine contract.
+const (
+	exitPoison      = 64
+	exitBug         = 70
+	exitSecondRound = 76
+)
+
+// engineError carries the exit code of an engine command.
+type engineError struct {
+	code int
+	err  error
+}
+
+func (e *engineError) Error() string { return e.err.Error() }
+func (e *engineError) Unwrap() error { return e.err }
+
+func engineCode(_ *cobra.Command, err error) (int, bool) {
+	var e *engineError
+	if errors.As(err, &e) {
+		return e.code, true
+	}
+	return 0, false
+}
+
+// arrayIndexes are the variables in which engines tell a member of an array its number, and where each counts from.
+var arrayIndexes = []struct {
+	name string
+	from int
+}{{"AWS_BATCH_JOB_ARRAY_INDEX", 0}, {"JOB_COMPLETION_INDEX", 0}, {"SLURM_ARRAY_TASK_ID", 0}}
+
+func (a *app) planCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "plan export|convert|import|verify …",
+		Short: "make a job's plan and print its address, for an engine to run",
+		Long: `plan takes a whole command and makes its plan without running it. An engine then runs, for every i from 0 to tasks-1, at least
+once until it exits 0, "dynaferry task --plan ADDRESS --index i" (or gives a task line on stdin), and at the end
+"dynaferry commit --plan ADDRESS".`,
+		Example:            `  dynaferry plan export dynamodb://Orders s3://lake/orders`,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if len(given) == 0 || given[0] == "--help" || given[0] == "-h" {
+				return cmd.Help()
+			}
+			return a.planOf(cmd, given)
+		},
+	}
+	return cmd
+}
+
+// planOf runs the named command with the runner replaced by one that stops at the plan.
+func (a *app) planOf(cmd *cobra.Command, given []string) error {
+	inner := &app{in: a.in, out: a.out, err: a.err, world: a.world, planOnly: true}
+	root := inner.root()
+	root.SetArgs(given)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	switch given[0] {
+	case "export", "convert", "import", "verify":
+	default:
+		return usage("plan takes export, convert, import or verify, not %q", given[0])
+	}
+	_, err := root.ExecuteContextC(cmd.Context())
+	a.flags.json = inner.flags.json
+	return err
+}
+
+// makePlan ends a command at its plan and prints the plan's address.
+func (a *app) makePlan(ctx context.Context, env *job.Env, r *job.Request) error {
+	p, err := job.Plan(ctx, env, r)
+	if err != nil {
+		return err
+	}
+	address := planAddress(r.StateAddress, p.ID)
+	if a.flags.json {
+		return a.printJSON(a.out, map[string]any{"type": "plan", "plan": address, "tasks": p.Tasks})
+	}
+	fmt.Fprintf(a.out, "%s\n", address)
+	a.story.say("%d tasks: dynaferry task --plan %s --index 0 … %d, then dynaferry commit --plan %s", p.Tasks, address, p.Tasks-1, address)
+	return nil
+}
+
+// planFlag is the address of a plan: <state root>/plans/<id>.
+func (a *app) openPlan(cmd *cobra.Command, address string) (plan.State, *plan.Plan, *job.Env, error) {
+	env, err := a.env()
+	if err != nil {
+		return plan.State{}, nil, nil, err
+	}
+	root, id, ok := cutPlan(address)
+	if !ok {
+		return plan.State{}, nil, nil, usage("--plan %q: it is the address that dynaferry plan printed: …/plans/<id>", address)
+	}
+	st, err := job.OpenState(cmd.Context(), env, root)
+	if err != nil {
+		return plan.State{}, nil, nil, err
+	}
+	env.State = root
+	p, err := plan.Load(cmd.Context(), st, id)
+	return st, p, env, err
+}
+
+func cutPlan(address string) (root, id string, ok bool) {
+	address, query, _ := strings.Cut(address, "?")
+	address = strings.TrimSuffix(address, "/")
+	if path.Base(path.Dir(address)) != "plans" {
+		return "", "", false
+	}
+	id = path.Base(address)
+	root = strings.TrimSuffix(strings.TrimSuffix(address, "/"+id), "/plans")
+	if query != "" {
+		root += "?" + query
+	}
+	return root, id, true
+}
+
+func (a *app) taskCommand() *cobra.Command {
+	var address string
+	var index, share int
+	cmd := &cobra.Command{
+		Use:   "task --plan ADDRESS [--index N]",
+		Short: "run tasks of a plan: one by its index, or those given on stdin",
+		Long: `task runs one task of a plan, as often as an engine likes. With --index, or inside an array job (AWS_BATCH_JOB_ARRAY_INDEX,
+JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID), it runs that one. Else it reads JSON task lines {"index":N} from stdin and writes one
+JSON result line each; a task that can never work is a result with "poison" there, since Spark would retry any exit code but 0.
+
+Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index mode), 70 a bug, 75 retry.`,
+		Example: `  dynaferry task --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000 --index 7`,
+		Args:    args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, p, env, err := a.openPlan(cmd, address)
+			if err != nil {
+				return classify(err)
+			}
+			env.Share = 1 / float64(max(share, 1))
+			j, err := job.New(env, st, p)
+			if err != nil {
+				return classify(err)
+			}
+			if !cmd.Flags().Changed("index") {
+				index = arrayIndex()
+			}
+			if index >= 0 {
+				_, err := a.runTask(cmd, env, st, p, j, index)
+				return classify(err)
+			}
+			return a.tasksFromStdin(cmd, env, st, p, j)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")
+	f.IntVar(&index, "index", -1, "index of the task")
+	f.IntVar(&share, "share", 1, "how many tasks run at once elsewhere: this one takes that part of the budgets")
+	f.IntVar(&a.flags.workers, "workers", 1, "processors to use")
+	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
+	_ = cmd.MarkFlagRequired("plan")
+	return cmd
+}
+
+func arrayIndex() int {
+	for _, v := range arrayIndexes {
+		if n, err := strconv.Atoi(os.Getenv(v.name)); err == nil {
+			return n - v.from
+		}
+	}
+	return -1
+}
+
+func (a *app) runTask(cmd *cobra.Command, env *job.Env, st plan.State, p *plan.Plan, j plan.Job, index int) (plan.Result, error) {
+	tasks, err := plan.Tasks(cmd.Context(), st, p)
+	if err != nil {
+		return plan.Result{}, err
+	}
+	if index < 0 || index >= len(tasks) {
+		return plan.Result{}, fault.New(fault.User, "plan %s has tasks 0 to %d, not %d", p.ID, len(tasks)-1, index)
+	}
+	return plan.RunTask(cmd.Context(), st, p, j, tasks[index], plan.RunOptions{Workers: 1, Meter: env.Meter})
+}
+
+// classify turns an error of a task or commit into the contract's exit codes.
+func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := exitPoison
+	switch k := fault.KindOf(err); {
+	case k.Retryable(), k == fault.Permission:
+		code = exitRetry
+	case k == fault.Bug:
+		code = exitBug
+	}
+	return &engineError{code, err}
+}
+
+// taskLine is what stdin gives and stdout answers.
+type taskLine struct {
+	Type   string          `json:"type,omitempty"`
+	Index  *int            `json:"index"`
+	Poison string          `json:"poison,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+func (a *app) tasksFromStdin(cmd *cobra.Command, env *job.Env, st plan.State, p *plan.Plan, j plan.Job) error {
+	lines := bufio.NewScanner(a.in)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" {
+			continue // an empty partition
+		}
+		var line taskLine
+		if err := json.Unmarshal([]byte(text), &line); err != nil || line.Index == nil {
+			return &engineError{exitPoison, fault.New(fault.User, `stdin: %q is no task line; it is {"index":N}`, text)}
+		}
+		res, err := a.runTask(cmd, env, st, p, j, *line.Index)
+		answer := taskLine{Type: "result", Index: line.Index}
+		if err != nil {
+			if err := classify(err); !isPoisonCode(err) {
+				return err
+			}
+			answer.Poison = err.Error()
+		} else {
+			answer.Result = res.Body
+		}
+		if err := a.printJSON(a.out, answer); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+func isPoisonCode(err error) bool {
+	var e *engineError
+	return errors.As(err, &e) && e.code == exitPoison
+}
+
+func (a *app) commitCommand() *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:   "commit --plan ADDRESS",
+		Short: "make a plan's results visible, once all its tasks are done",
+		Long: `commit checks that every task has a result and makes them visible. It may be run by anybody, any number of times.
+
+Exit codes: 0 done, 75 tasks are missing or the outcome is unknown: run them, commit again; 76 a second round is needed: its plan's
+address is printed, run its tasks and commit that one; 64 it can never work, 70 a bug, 3 done with dead letters, 4 not equal (verify).`,
+		Args: args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, p, env, err := a.openPlan(cmd, address)
+			if err != nil {
+				return classify(err)
+			}
+			j, err := job.New(env, st, p)
+			if err != nil {
+				return classify(err)
+			}
+			end, err := plan.Commit(cmd.Context(), st, p, j, plan.RunOptions{Meter: env.Meter, Writer: env.Version})
+			if err != nil {
+				return classify(err)
+			}
+			return a.showEnd(p, address, end)
+		},
+	}
+	cmd.Flags().StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")
+	cmd.Flags().IntVar(&a.flags.workers, "workers", 1, "processors to use")
+	cmd.Flags().StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
+	_ = cmd.MarkFlagRequired("plan")
+	return cmd
+}
+
+func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
+	switch end.State {
+	case plan.Superseded:
+		root, _, _ := cutPlan(address)
+		next := planAddress(root, end.Next)
+		if a.flags.json {
+			if err := a.printJSON(a.out, map[string]string{"type": "second-round", "plan": next}); err != nil {
+				return err
+			}
+		} else {
+			fmt.Fprintln(a.out, next)
+		}
+		return &engineError{exitSecondRound, fault.Hint(fmt.Errorf("a second round is needed"), "run the tasks of %s, then dynaferry commit --plan %s", next, next)}
+	case plan.Abandoned:
+		return &engineError{exitPoison, fault.New(fault.Conflict, "plan %s was given up by a fresh start", p.ID)}
+	}
+	switch p.Verb {
+	case "import":
+		return a.showImport(end.Report)
+	case "verify":
+		return a.showVerify(end.Report)
+	}
+	return a.showCopy(end.Report)
+}
+
+func planAddress(root, id string) string {
+	root, query, _ := strings.Cut(root, "?")
+	address := strings.TrimSuffix(root, "/") + "/plans/" + id
+	if query != "" {
+		address += "?" + query
+	}
+	return address
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/job"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func (a *app) importCommand() *cobra.Command {
+	var src sourceFlags
+	var keys keyFlags
+	var wish job.ImportWish
+	var create bool
+	var billing string
+	var readUnits, writeUnits int64
+	cmd := &cobra.Command{
+		Use:   "import SRC dynamodb://TABLE",
+		Short: "files, exports or a table → a new or existing table",
+		Long: `import writes the items of any source into a table, below a budget of write units. Into a table that is not empty you say what
+happens to items that are there: --mode if-absent, --mode newer, or --overwrite.
+
+With plain puts (the default into an empty table, and --overwrite) an attempt that was frozen and wakes up may still land the
+requests it had under way, each within 10 seconds of its sending: an application's write in that window can be overwritten.
+if-absent and newer are conditional writes and cannot do that.
+
+Duplicate keys inside the input are resolved (--dedupe), counted and kept in a file. What DynamoDB would refuse goes to a
+dead-letter file; import of that file is the retry.
+
+Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items became dead letters, 5 conflict, 75 try again, 130 interrupted.`,
+		Example: `  dynaferry import s3://lake/orders dynamodb://Orders2 --create
+  dynaferry import flights.csv dynamodb://Flights --create --key 'carrier|flight' --sort time_hour --types year=N,month=N
+  dynaferry import ./orders dynamodb://Orders --mode newer --version-attribute updated_at`,
+		Args: args(2, "a source and a table"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := src.spec(args[0])
+			if err != nil {
+				return err
+			}
+			wish.Table = args[1]
+			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
+				return err
+			}
+			if create {
+				wish.Create = &dynamo.Definition{Version: dynamo.DefinitionVersion, BillingMode: billing, ReadUnits: readUnits, WriteUnits: writeUnits}
+			}
+			env, err := a.env()
+			if err != nil {
+				return err
+			}
+			r, err := job.NewImport(cmd.Context(), env, spec, wish)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), env, r, a.showImport)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&wish.Mode, "mode", "", "put, if-absent, newer or delete (default: put, into an empty table only)")
+	f.BoolVar(&wish.Overwrite, "overwrite", false, "put over the items of a table that is not empty; see above for what that risks beside a writing application")
+	f.StringVar(&wish.Version, "version-attribute", "", "attribute that --mode newer compares")
+	f.StringVar(&wish.Dedupe, "dedupe", "last", "which of several items with one key counts: first, last or newest:ATTRIBUTE, in source order")
+	f.StringVar(&wish.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
+	f.BoolVar(&create, "create", false, "create the table, from the definition stored beside the data or from --key and --sort")
+	f.StringVar(&billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
+	f.Int64Var(&readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
+	f.Int64Var(&writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
+	keys.add(cmd)
+	src.add(cmd, "")
+	src.addTable(cmd)
+	a.jobFlags(cmd)
+	return cmd
+}
+
+// showImport prints what an import came to.
+func (a *app) showImport(raw []byte) error {
+	var r job.ImportReport
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.New(fault.Corrupt, "report: %w", err)
+	}
+	if r.DeadLetters > 0 {
+		a.code = exitPartial
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, json.RawMessage(raw))
+	}
+	fmt.Fprintf(a.out, "%s\n  read         %s\n", r.Table, countText(r.Read))
+	for _, line := range []struct {
+		what string
+		n    int64
+	}{{"written", r.Written}, {"deleted", r.Deleted}, {"equal", r.Equal}, {"skipped", r.Skipped}, {"duplicates", r.Duplicates}, {"dead letters", r.DeadLetters}} {
+		if line.n > 0 || line.what == "written" && r.Deleted == 0 {
+			fmt.Fprintf(a.out, "  %-12s %s\n", line.what, countText(line.n))
+		}
+	}
+	if r.Units > 0 {
+		fmt.Fprintf(a.out, "  write units  %s\n", countText(int64(r.Units)))
+	}
+	for _, name := range r.DuplicateFiles {
+		fmt.Fprintf(a.out, "  duplicates in %s\n", name)
+	}
+	for _, name := range r.DeadLetterFiles {
+		fmt.Fprintf(a.out, "  dead letters in %s\n", name)
+	}
+	return nil
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var src sourceFlags
+	var keys keyFlags
+	var set job.Verify
+	cmd := &cobra.Command{
+		Use:   "verify A B",
+		Short: "are the items of two sources equal?",
+		Long: `verify compares any two of tables, exports and files: counts, a fingerprint of the contents that does not depend on order, and,
+where they differ, every key with both sides. Keys of a live table that changed while it was read are told apart.
+
+Exit codes: 0 equal, 4 different, 2 usage, 1 failed, 75 try again, 130 interrupted.`,
+		Example: `  dynaferry verify dynamodb://Orders s3://lake/orders
+  dynaferry verify ./a.csv ./b.parquet --key id`,
+		Args: args(2, "two sources"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			first, err := src.spec(args[0])
+			if err != nil {
+				return err
+			}
+			second, err := src.spec(args[1])
+			if err != nil {
+				return err
+			}
+			if set.Keys, _, err = keys.parse(first.Types); err != nil {
+				return err
+			}
+			set.ReadUnits = src.readUnits
+			env, err := a.env()
+			if err != nil {
+				return err
+			}
+			r, err := job.NewVerify(cmd.Context(), env, first, second, set)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), env, r, a.showVerify)
+		},
+	}
+	cmd.Flags().IntVar(&set.Limit, "limit", job.LimitDefault, "differences to print; the file in the state root has all")
+	keys.add(cmd)
+	src.add(cmd, "")
+	src.addTable(cmd)
+	a.jobFlags(cmd)
+	return cmd
+}
+
+// showVerify prints the comparison.
+func (a *app) showVerify(raw []byte) error {
+	var r job.VerifyReport
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.New(fault.Corrupt, "report: %w", err)
+	}
+	if !r.Equal {
+		a.code = exitDiffers
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, json.RawMessage(raw))
+	}
+	verdict := "equal"
+	if !r.Equal {
+		verdict = "different"
+	}
+	fmt.Fprintf(a.out, "%s\n", verdict)
+	for side, name := range []string{r.A, r.B} {
+		fmt.Fprintf(a.out, "  %s: %s items, fingerprint %s\n", name, countText(r.Items[side]), r.Fingerprints[side])
+		if r.Rejects[side] > 0 {
+			fmt.Fprintf(a.out, "    %s records could not be read and were left out\n", countText(r.Rejects[side]))
+		}
+	}
+	if r.OnlyA+r.OnlyB+r.Changed+r.Moving > 0 {
+		fmt.Fprintf(a.out, "  only in the first %s, only in the second %s, changed %s, changed during the read %s\n",
+			countText(r.OnlyA), countText(r.OnlyB), countText(r.Changed), countText(r.Moving))
+	}
+	for _, d := range r.Differences {
+		note := ""
+		if d.During {
+			note = "  (changed during the read)"
+		}
+		fmt.Fprintf(a.out, "  %s%s\n    - %s\n    + %s\n", d.Key, note, d.A, d.B)
+	}
+	if r.All != "" {
+		fmt.Fprintf(a.out, "  all differences: %s\n", r.All)
+	}
+	if r.Unlocated {
+		fmt.Fprintln(a.out, "  name the keys to see which items differ: --key, --sort")
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/local"
+	"dynaferry/internal/local/bucket"
+)
+
+func (a *app) localCommand() *cobra.Command {
+	var o localOptions
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "a DynamoDB and an S3 on this machine, on loopback only",
+		Long: `local serves the DynamoDB protocol and, beside it, an S3-compatible store, both on loopback only and both remembering what they
+were told when --dir names a folder. It is for trying and testing; any SDK works with it: the lines it prints set the endpoints.
+
+What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
+		Example: `  dynaferry local --dir ./world
+  eval "$(dynaferry local --env)"`,
+		Args: args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := a.startLocal(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			if a.flags.json {
+				err = a.printJSON(a.out, map[string]any{"type": "local", "dynamodb": w.tables, "s3": w.objects, "dir": w.dir, "environment": w.environment()})
+			} else {
+				for _, pair := range w.environment() {
+					fmt.Fprintf(a.out, "export %s\n", pair)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			a.story.say("serving DynamoDB at %s and S3 at %s; stop with Ctrl-C", w.tables, w.objects)
+			select {
+			case <-cmd.Context().Done():
+				return nil
+			case <-w.process.Done():
+				return fault.New(fault.Bug, "the S3 half ended by itself: %w", w.process.Close())
+			}
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "dir", "", "folder that keeps tables and objects (default: everything is forgotten at the end)")
+	f.IntVar(&o.tablesPort, "dynamodb-port", 0, "port for DynamoDB (default: a free one)")
+	f.IntVar(&o.objectsPort, "s3-port", 0, "port for S3 (default: a free one)")
+	f.StringSliceVar(&o.buckets, "bucket", []string{"lake"}, "buckets to make when they are missing")
+	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")
+	return cmd
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// localOptions are the flags of local.
+type localOptions struct {
+	dir                     string
+	tablesPort, objectsPort int
+	throttle                bool
+	buckets                 []string
+}
+
+func (o *localOptions) folders() (dir, tables, objects string, temporary bool, err error) {
+	if o.dir == "" {
+		dir, err = os.MkdirTemp("", "dynaferry-local-")
+		return dir, "", filepath.Join(dir, "s3"), true, err
+	}
+	if dir, err = filepath.Abs(o.dir); err != nil {
+		return "", "", "", false, err
+	}
+	return dir, filepath.Join(dir, "dynamodb"), filepath.Join(dir, "s3"), false, os.MkdirAll(dir, 0o700)
+}
+
+// localWorld is a running local pair.
+type localWorld struct {
+	dir             string
+	tables, objects string // endpoints
+	access, secret  string
+
+	instance  *local.Instance
+	process   *bucket.Process
+	temporary bool
+}
+
+// regionLocal is what the local pair answers for.
+const regionLocal = "us-east-1"
+
+// startLocal serves both halves until close.
+func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, err error) {
+	dir, tables, objects, temporary, err := o.folders()
+	if err != nil {
+		return nil, fault.New(fault.User, "folder of the local world: %w", err)
+	}
+	w = &localWorld{dir: dir, temporary: temporary}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if w.process, err = bucket.Start(ctx, exe, []string{bucketCommandName}, bucket.Config{Dir: objects, Port: o.objectsPort, Region: regionLocal, Buckets: o.buckets}); err != nil {
+		return nil, err
+	}
+	if w.instance, err = local.Start(ctx, local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle}); err != nil {
+		return nil, err
+	}
+	w.tables, w.objects = w.instance.URL, w.process.Endpoint
+	w.access, w.secret = w.process.Config.AccessKey, w.process.Config.SecretKey
+	return w, nil
+}
+
+// environment sets any SDK, and this program, to the local pair.
+func (w *localWorld) environment() []string {
+	return []string{
+		"AWS_ACCESS_KEY_ID=" + w.access,
+		"AWS_SECRET_ACCESS_KEY=" + w.secret,
+		"AWS_REGION=" + regionLocal,
+		"AWS_ENDPOINT_URL_DYNAMODB=" + w.tables,
+		"AWS_ENDPOINT_URL_S3=" + w.objects,
+	}
+}
+
+func (w *localWorld) close() {
+	if w.instance != nil {
+		_ = w.instance.Close()
+	}
+	if w.process != nil {
+		_ = w.process.Close()
+	}
+	if w.temporary {
+		_ = os.RemoveAll(w.dir)
+	}
+}
+
+// bucketCommandName is the hidden command that serves the S3 half: its server changes the working directory of its whole
+// process, so it lives in one of its own.
+const bucketCommandName = "serve-bucket"
+
+func (a *app) bucketCommand() *cobra.Command {
+	return &cobra.Command{Use: bucketCommandName, Hidden: true, Short: "serve the S3 half of local; local starts it itself", Args: args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return bucket.Child(cmd.Context(), a.in) }}
+}

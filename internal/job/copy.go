@@ -1,0 +1,343 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec/csv"
+	"dynaferry/internal/column"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
+	"dynaferry/internal/world"
+)
+
+// What an existing destination means.
+const (
+	IntoFail              = "fail"
+	IntoAppend            = "append"
+	IntoReplace           = "replace"
+	IntoReplacePartitions = "replace-partitions"
+)
+
+// Copy are the settings of export and convert: items from any source into files.
+type Copy struct {
+	Dest        string            `json:"dest"`
+	Form        string            `json:"form"` // source.Parquet, …
+	Compression string            `json:"compression"`
+	Level       int               `json:"level,omitempty"`
+	Partition   []PartitionColumn `json:"partition,omitempty"`
+	Into        string            `json:"into"`
+	OnNew       string            `json:"onNew"`
+	Pinned      json.RawMessage   `json:"pinned,omitempty"` // column schema the user gave
+	Keys        *item.KeySchema   `json:"keys,omitempty"`
+	Bloom       bool              `json:"bloom,omitempty"`
+	TargetBytes int64             `json:"targetBytes"` // of a file
+	TaskBytes   int64             `json:"taskBytes"`   // of a task's source
+	Segments    int               `json:"segments,omitempty"`
+	ReadUnits   string            `json:"readUnits,omitempty"` // "500", "50%", "unlimited", "" is the default
+	Objects     blob.Settings     `json:"objects,omitzero"`
+	CSV         CSVOut            `json:"csv,omitzero"`
+
+	// Files have no service that filters; a table's scan carries these in its Spec.
+	Filter     string            `json:"filter,omitempty"`
+	Projection string            `json:"projection,omitempty"`
+	Names      map[string]string `json:"names,omitempty"`
+	Values     json.RawMessage   `json:"values,omitempty"`
+
+	// Second rounds.
+	Stage  string          `json:"stage,omitempty"`  // stageRead, stageGather or stageRewrite
+	Schema json.RawMessage `json:"schema,omitempty"` // decided by the round before
+	Carry  string          `json:"carry,omitempty"`  // object with what earlier rounds made, see carried
+	Cells  []csv.Column    `json:"cells,omitempty"`  // columns of CSV, decided likewise
+}
+
+// CSVOut is how CSV is written.
+type CSVOut struct {
+	Delimiter   string   `json:"delimiter,omitempty"`
+	Cells       string   `json:"cells,omitempty"` // typed or ddbjson
+	FormulaSafe bool     `json:"formulaSafe,omitempty"`
+	Columns     []string `json:"columns,omitempty"`
+}
+
+// The stages of a copy.
+const (
+	stageRead    = ""        // units of the source → staged files or runs
+	stageGather  = "gather"  // runs → files by partition, with the schema known
+	stageRewrite = "rewrite" // staged Parquet files whose columns differ from the union → ones that do not
+)
+
+// Defaults.
+const (
+	TargetBytesDefault = 256 << 20
+	taskBytesFiles     = 128 << 20 // of stored, compressed source files
+	taskBytesTable     = 1 << 30   // of a table as DynamoDB counts it
+	segmentsLeast      = 4
+)
+
+type copyJob struct {
+	env  *Env
+	set  Copy
+	spec source.Spec
+	dest world.Location
+	at   world.Address
+	st   plan.State
+
+	stateAt string
+
+	src opened // the source, opened by the first task that needs it
+	gov governed
+}
+
+// NewCopy prepares an export or a convert: everything that can be refused is refused here, before anything is written.
+func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set Copy) (*Request, error) {
+	src, err := source.Open(ctx, env.World, spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range src.Info().Warnings {
+		env.say("warning: %s", warning)
+	}
+	if (verb == "export") != (src.Info().Kind == source.KindTable) {
+		other := map[string]string{"export": "convert", "convert": "export"}[verb]
+		return nil, fault.Hint(fault.New(fault.User, "%s does not read %s", verb, src.Address()), "use: dynaferry %s %s %s", other, spec.Address, set.Dest)
+	}
+	if set.Keys == nil {
+		set.Keys = src.Info().Keys
+	}
+	set.fill(src.Info().Kind)
+	if err := set.check(); err != nil {
+		return nil, err
+	}
+	j := &copyJob{env: env, set: set, spec: src.Spec()}
+	if err := j.open(ctx); err != nil {
+		return nil, err
+	}
+	j.src.set(src)
+	if err := j.checkDest(ctx); err != nil {
+		return nil, err
+	}
+	return &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(set), Writer: env.Version,
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}, nil
+}
+
+func newCopy(env *Env, st plan.State, spec, settings json.RawMessage) (plan.Job, error) {
+	j := &copyJob{env: env, st: st}
+	if err := json.Unmarshal(settings, &j.set); err != nil {
+		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
+	}
+	if err := json.Unmarshal(spec, &j.spec); err != nil {
+		return nil, fault.New(fault.Corrupt, "source of the plan: %w", err)
+	}
+	if err := j.open(context.Background()); err != nil {
+		return nil, err
+	}
+	j.st = st
+	return j, nil
+}
+
+// fill puts defaults where nothing was said, so that equal wishes make equal plans.
+func (c *Copy) fill(kind string) {
+	if c.Form == "" {
+		c.Form = source.Parquet
+	}
+	if c.Compression == "" {
+		c.Compression = map[string]string{source.Parquet: "zstd", source.DynamoDBJSON: "gzip"}[c.Form]
+	}
+	if c.Compression == "" {
+		c.Compression = "gzip"
+	}
+	if c.Into == "" {
+		c.Into = IntoFail
+	}
+	if c.OnNew == "" {
+		c.OnNew = "evolve"
+	}
+	if c.TargetBytes == 0 {
+		c.TargetBytes = TargetBytesDefault
+	}
+	if c.TaskBytes == 0 {
+		c.TaskBytes = taskBytesFiles
+		if kind == source.KindTable {
+			c.TaskBytes = taskBytesTable
+		}
+	}
+}
+
+func (c *Copy) check() error {
+	allowed := map[string][]string{
+		source.Parquet:      {"zstd", "snappy", "gzip", "none"},
+		source.DynamoDBJSON: {"gzip"},
+		source.JSON:         {"gzip", "zstd", "none"},
+		source.CSV:          {"gzip", "zstd", "none"},
+	}
+	codecs, ok := allowed[c.Form]
+	if !ok {
+		return fault.New(fault.User, "--format %s: formats are parquet, dynamodb-json, json and csv", c.Form)
+	}
+	if !slices.Contains(codecs, c.Compression) {
+		return fault.New(fault.User, "--compression %s: %s takes %s", c.Compression, c.Form, strings.Join(codecs, ", "))
+	}
+	if !slices.Contains([]string{IntoFail, IntoAppend, IntoReplace, IntoReplacePartitions}, c.Into) {
+		return fault.New(fault.User, "--into %s: it is fail, append, replace or replace-partitions", c.Into)
+	}
+	if !slices.Contains([]string{"evolve", "extra", "fail"}, c.OnNew) {
+		return fault.New(fault.User, "--on-new %s: it is evolve, extra or fail", c.OnNew)
+	}
+	if len(c.Partition) > 0 && c.Form == source.DynamoDBJSON {
+		return fault.New(fault.User, "--partition: dynamodb-json has the layout of a native export, which has no partitions")
+	}
+	if c.Into == IntoReplacePartitions && len(c.Partition) == 0 {
+		return fault.New(fault.User, "--into replace-partitions needs --partition")
+	}
+	if c.TargetBytes < 1<<20 {
+		return fault.New(fault.User, "a target file size of %d bytes; the least is 1 MiB", c.TargetBytes)
+	}
+	return nil
+}
+
+// open resolves the destination; it touches nothing.
+func (j *copyJob) open(ctx context.Context) error {
+	at, err := world.Parse(j.set.Dest)
+	if err != nil {
+		return err
+	}
+	if at.Scheme == world.DynamoDB {
+		return fault.Hint(fault.New(fault.User, "%s is a table; export and convert write files", at), "use: dynaferry import %s %s", j.spec.Address, at)
+	}
+	if j.dest, err = j.env.World.Location(ctx, at, j.set.Objects); err != nil {
+		return err
+	}
+	j.at = at
+	state := j.env.State
+	if state == "" {
+		state = at.Join(dataset.Hidden).String()
+	}
+	j.stateAt = state
+	j.st, err = OpenState(ctx, j.env, state)
+	return err
+}
+
+// checkDest holds --into against what is there.
+func (j *copyJob) checkDest(ctx context.Context) error {
+	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil {
+		return err
+	}
+	return j.admits(ctx, set, "")
+}
+
+// admits tells whether the destination takes this job's output. own is the plan whose decided version is not in the way.
+func (j *copyJob) admits(ctx context.Context, set *dataset.Set, own string) error {
+	for _, v := range set.Open {
+		if v.Plan != own && own != "" {
+			return fault.Hint(fault.New(fault.Conflict, "%s: plan %s is publishing version %d", j.at, v.Plan, v.Number),
+				"wait for it, or finish it: dynaferry commit --plan %s", j.at.Join(dataset.Hidden+"/plans/"+v.Plan))
+		}
+	}
+	if j.set.Into == IntoFail && (set.Head >= 0 || len(set.Open) > 0 && own != "") {
+		return fault.Hint(fault.New(fault.Conflict, "%s holds a data set already", j.at), "choose another destination, or --into append, replace or replace-partitions")
+	}
+	if set.Last != nil && set.Last.Form != j.set.Form {
+		return fault.New(fault.Conflict, "%s holds %s; it does not take %s", j.at, set.Last.Form, j.set.Form)
+	}
+	if set.Last != nil && !slices.Equal(set.Last.Partition, partitionNames(j.set.Partition)) {
+		return fault.Hint(fault.New(fault.Conflict, "%s is partitioned by %q, not by %q", j.at, set.Last.Partition, partitionNames(j.set.Partition)),
+			"give the same --partition")
+	}
+	if set.Head < 0 && len(set.Open) == 0 {
+		name, err := set.Foreign(ctx)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			return fault.Hint(fault.New(fault.Conflict, "%s is not empty: %s is there and of no data set of ours", j.at, name), "choose an empty destination")
+		}
+	}
+	return nil
+}
+
+// cut makes the tasks of the first round.
+func (j *copyJob) cut(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
+	least := max(segmentsLeast, j.env.workers())
+	bytes := j.set.TaskBytes
+	if j.set.Segments > 0 {
+		least, bytes = j.set.Segments, 1<<62
+	}
+	units, err := src.Units(ctx, bytes, least)
+	if err != nil {
+		return nil, err
+	}
+	return groups(units, bytes), nil
+}
+
+// taskResult is the body of a task's result.
+type taskResult struct {
+	Staged      sink.Staged `json:"staged"`
+	Items       int64       `json:"items"`
+	Fingerprint string      `json:"fingerprint"`
+	Read        int64       `json:"read"` // items read, before a filter
+	Rejects     int64       `json:"rejects,omitempty"`
+	Dead        *sink.File  `json:"dead,omitempty"`
+	Units       float64     `json:"units,omitempty"` // capacity units consumed
+	Start       time.Time   `json:"start"`
+	End         time.Time   `json:"end"`
+	Recoded     int64       `json:"recodedBytes,omitempty"`
+	Copied      int64       `json:"copiedBytes,omitempty"`
+	Losses      losses      `json:"losses,omitempty"`
+}
+
+// losses counts, by attribute and kind, what a plain format could not keep.
+type losses map[string]int64
+
+// keySet returns the attributes of the key, for bloom filters and column order.
+func (c *Copy) keySet() []string {
+	if c.Keys == nil {
+		return nil
+	}
+	names := []string{c.Keys.Hash.Name}
+	if c.Keys.Range.Name != "" {
+		names = append(names, c.Keys.Range.Name)
+	}
+	return names
+}
+
+func (c *Copy) columns(base *column.Schema) (column.SchemaOptions, error) {
+	o := column.SchemaOptions{Base: base, Reserved: partitionNames(c.Partition), Keys: c.keySet()}
+	switch c.OnNew {
+	case "extra":
+		o.OnNew = column.ToExtra
+	case "fail":
+		o.OnNew = column.Fail
+	}
+	if len(c.Pinned) > 0 {
+		pinned, err := column.ParseSchema(c.Pinned)
+		if err != nil {
+			return o, err
+		}
+		o.Pinned = pinned
+	}
+	return o, nil
+}
+
+// staged gives an attempt's staged objects the options they need: none of the destination's settings, which are for what
+// stays.
+var stagedPut = blob.PutOptions{}
+
+// definition is what is stored beside the data.
+func (j *copyJob) definition(ctx context.Context) (*dynamo.Definition, error) {
+	src, err := j.src.open(ctx, j.env, j.spec)
+	if err != nil {
+		return nil, fmt.Errorf("open the source again: %w", err)
+	}
+	return src.Info().Definition, nil
+}

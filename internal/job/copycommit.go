@@ -1,0 +1,310 @@
+package job
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec/parquet"
+	"dynaferry/internal/column"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
+)
+
+// Commit decides the schema, asks for a second round where data have to be gathered or encoded again, and else publishes.
+func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome, error) {
+	made, err := j.collect(ctx, c)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	if err := made.prove(); err != nil {
+		return plan.Outcome{}, err
+	}
+	// A version of this very plan that is decided already leaves nothing to choose.
+	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	if v := ownVersion(set, c.Plan.ID); v != nil {
+		return j.publish(ctx, c, set, *v, made)
+	}
+	var schema *column.Schema
+	if j.set.Form == source.Parquet || j.set.spills() && j.set.Stage == stageRead {
+		if schema, err = j.union(ctx, set, made); err != nil {
+			return plan.Outcome{}, err
+		}
+	}
+	if j.set.spills() && j.set.Stage == stageRead {
+		return j.gatherRound(ctx, c, made, schema)
+	}
+	if j.set.Form == source.Parquet {
+		rewrite, err := j.unsettled(ctx, made, schema)
+		if err != nil {
+			return plan.Outcome{}, err
+		}
+		if len(rewrite) > 0 {
+			return j.rewriteRound(ctx, c, made, schema, rewrite)
+		}
+	}
+	v, err := j.version(ctx, c, set, made, schema)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	stands, won, err := set.Decide(ctx, v)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	if !won {
+		return plan.Outcome{}, fault.Hint(fault.New(fault.Conflict, "%s: plan %s was first to decide version %d", j.at, stands.Plan, stands.Number),
+			"run the same command again")
+	}
+	return j.publish(ctx, c, set, stands, made)
+}
+
+func ownVersion(set *dataset.Set, plan string) *dataset.Version {
+	for i := range set.Open {
+		if set.Open[i].Plan == plan {
+			return &set.Open[i]
+		}
+	}
+	if set.Last != nil && set.Last.Plan == plan {
+		return set.Last
+	}
+	return nil
+}
+
+// collect adds this round's results to what earlier rounds carry.
+func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, error) {
+	sum := &carried{Root: c.Plan.ID}
+	if j.set.Carry != "" {
+		var err error
+		if sum, err = j.readCarry(ctx); err != nil {
+			return nil, err
+		}
+	}
+	first := j.set.Stage == stageRead
+	total, _ := item.ParseFingerprint(item.Fingerprint{}.String())
+	stats := new(column.Stats)
+	observed := false
+	for i := range c.Plan.Tasks {
+		r, err := c.Results.Result(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		var res taskResult
+		if err := json.Unmarshal(r.Body, &res); err != nil {
+			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
+		}
+		for n := range res.Staged.Files {
+			f := &res.Staged.Files[n]
+			f.Final = fmt.Sprintf("part-%05d-%03d-%s", i, n, c.Plan.ID)
+		}
+		sum.Files = append(sum.Files, res.Staged.Files...)
+		sum.Recoded, sum.Copied = sum.Recoded+res.Recoded, sum.Copied+res.Copied
+		sum.Losses.addAll(res.Losses)
+		if !first {
+			continue
+		}
+		print, err := item.ParseFingerprint(res.Fingerprint)
+		if err != nil {
+			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
+		}
+		total.Merge(print)
+		if res.Staged.Index != "" {
+			sum.Indexes = append(sum.Indexes, res.Staged.Index)
+		}
+		if res.Staged.Stats != "" {
+			if err := j.mergeStats(ctx, stats, res.Staged.Stats); err != nil {
+				return nil, err
+			}
+			observed = true
+		}
+		sum.first(i, &res)
+	}
+	if first {
+		sum.Items, sum.Fingerprint = int64(total.Count), total.String()
+	}
+	if observed {
+		return sum, j.stageStats(ctx, c.Plan, sum, stats)
+	}
+	return sum, nil
+}
+
+// first adds what only the first round knows.
+func (sum *carried) first(i int, res *taskResult) {
+	sum.Read += res.Read
+	sum.Rejects += res.Rejects
+	sum.Units += res.Units
+	if res.Dead != nil {
+		dead := *res.Dead
+		dead.Final = fmt.Sprintf("%s-%05d.dead.jsonl", sum.Root, i)
+		sum.Dead = append(sum.Dead, dead)
+	}
+	if sum.Start.IsZero() || res.Start.Before(sum.Start) {
+		sum.Start = res.Start
+	}
+	if res.End.After(sum.End) {
+		sum.End = res.End
+	}
+}
+
+// statsBytesMax bounds a task's stats: a million names of usual length.
+const statsBytesMax = 512 << 20
+
+func (j *copyJob) mergeStats(ctx context.Context, into *column.Stats, name string) error {
+	data, _, err := blob.ReadAll(ctx, j.st.Bucket, name, statsBytesMax)
+	if err != nil {
+		return fmt.Errorf("read stats %s: %w", name, err)
+	}
+	var s column.Stats
+	if err := s.UnmarshalBinary(data); err != nil {
+		return fmt.Errorf("read stats %s: %w", name, err)
+	}
+	into.Merge(&s)
+	return nil
+}
+
+// stageStats keeps the merged stats for later rounds, under a name made of their content.
+func (j *copyJob) stageStats(ctx context.Context, p *plan.Plan, sum *carried, stats *column.Stats) error {
+	data, err := stats.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	sum.Stats, err = j.stageContent(ctx, p, "stats", data)
+	return err
+}
+
+func (j *copyJob) stageContent(ctx context.Context, p *plan.Plan, kind string, data []byte) (string, error) {
+	sum := sha256.Sum256(data)
+	name := j.st.Name("plans", p.ID, "staged", "commit."+hex.EncodeToString(sum[:8])+"."+kind)
+	if _, err := j.st.Bucket.Put(ctx, name, data, blob.PutOptions{}); err != nil {
+		return "", fmt.Errorf("stage %s: %w", name, err)
+	}
+	return name, nil
+}
+
+// prove holds the staged files against what was read: nothing lost, nothing doubled.
+func (sum *carried) prove() error {
+	if len(sum.Files) == 0 {
+		return nil
+	}
+	var total item.Fingerprint
+	for _, f := range sum.Files {
+		print, err := item.ParseFingerprint(f.Fingerprint)
+		if err != nil {
+			return fault.New(fault.Corrupt, "fingerprint of %s: %w", f.Staged, err)
+		}
+		total.Merge(print)
+	}
+	if got := total.String(); got != sum.Fingerprint {
+		return fault.New(fault.Bug, "the staged files hold %s, but %s was read", got, sum.Fingerprint)
+	}
+	return nil
+}
+
+// union is the schema of the data set with this job's items in it.
+func (j *copyJob) union(ctx context.Context, set *dataset.Set, made *carried) (*column.Schema, error) {
+	stats := new(column.Stats)
+	if made.Stats != "" {
+		if err := j.mergeStats(ctx, stats, made.Stats); err != nil {
+			return nil, err
+		}
+	}
+	var base *column.Schema
+	if set.Last != nil && len(set.Last.Schema) > 0 && (j.set.Into == IntoAppend || j.set.Into == IntoReplacePartitions) {
+		var err error
+		if base, err = column.ParseSchema(set.Last.Schema); err != nil {
+			return nil, err
+		}
+	}
+	o, err := j.set.columns(base)
+	if err != nil {
+		return nil, err
+	}
+	if j.set.Form != source.Parquet {
+		o.LeavesMax = leavesUnlimited // rows have no _extra to keep the rest
+	}
+	schema := stats.Schema(o)
+	if base != nil && o.OnNew == column.Fail {
+		if fresh := stats.Unknown(base, 100); len(fresh) > 0 {
+			return nil, fault.Hint(fault.New(fault.Conflict, "%s has no columns for new attributes, the first of %d is %s", j.at, len(fresh), fresh[0]),
+				"let it grow: --on-new evolve, or keep them in _extra: --on-new extra")
+		}
+	}
+	return schema, nil
+}
+
+// leavesUnlimited is more columns than any item set has names in the stats.
+const leavesUnlimited = 1 << 30
+
+// unsettled finds the files whose columns differ from the union.
+func (j *copyJob) unsettled(ctx context.Context, made *carried, schema *column.Schema) ([]int, error) {
+	var rewrite []int
+	for i, f := range made.Files {
+		meta, err := j.readMeta(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		if !parquet.Settled(meta, schema) {
+			rewrite = append(rewrite, i)
+		}
+	}
+	return rewrite, nil
+}
+
+func (j *copyJob) rewriteRound(ctx context.Context, c *plan.Committing, made *carried, schema *column.Schema, rewrite []int) (plan.Outcome, error) {
+	tasks := make([]json.RawMessage, 0, len(rewrite))
+	kept := make([]sink.File, 0, len(made.Files)-len(rewrite))
+	next := 0
+	for i, f := range made.Files {
+		if next < len(rewrite) && rewrite[next] == i {
+			tasks, next = append(tasks, marshal(f)), next+1
+			continue
+		}
+		kept = append(kept, f)
+	}
+	hand := *made
+	hand.Files = kept
+	settings := j.set
+	settings.Stage = stageRewrite
+	return j.round(ctx, c, settings, &hand, schema, tasks)
+}
+
+func (j *copyJob) gatherRound(ctx context.Context, c *plan.Committing, made *carried, schema *column.Schema) (plan.Outcome, error) {
+	_, parts, err := j.readIndexes(ctx, made.Indexes, func(string) bool { return true })
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	settings := j.set
+	settings.Stage = stageGather
+	if j.set.Form == source.CSV {
+		stats := new(column.Stats)
+		if err := j.mergeStats(ctx, stats, made.Stats); err != nil {
+			return plan.Outcome{}, err
+		}
+		settings.Cells = csvColumns(schema, stats)
+	}
+	return j.round(ctx, c, settings, made, schema, cutGather(parts))
+}
+
+// round makes the spec of a second round.
+func (j *copyJob) round(ctx context.Context, c *plan.Committing, settings Copy, hand *carried, schema *column.Schema,
+	tasks []json.RawMessage) (plan.Outcome, error) {
+	carry, err := j.stageContent(ctx, c.Plan, "carry", marshal(hand))
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	settings.Carry = carry
+	if schema != nil {
+		settings.Schema = schema.AppendJSON(nil)
+	}
+	return plan.Outcome{Next: &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Writer: j.env.Version,
+		Tasks: func(context.Context) ([]json.RawMessage, error) { return tasks, nil }}}, nil
+}

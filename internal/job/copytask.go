@@ -1,0 +1,427 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec"
+	"dynaferry/internal/codec/compress"
+	"dynaferry/internal/codec/csv"
+	"dynaferry/internal/codec/ddbjson"
+	jsonlines "dynaferry/internal/codec/json"
+	"dynaferry/internal/codec/parquet"
+	"dynaferry/internal/column"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/expression"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
+)
+
+// files is a sink that can be given up.
+type files interface {
+	sink.Files
+	Abandon()
+}
+
+// opened is the source of a job, opened once for all its tasks in this process.
+type opened struct {
+	mu  sync.Mutex
+	src source.Source
+}
+
+func (o *opened) set(src source.Source) { o.src = src }
+
+func (o *opened) open(ctx context.Context, env *Env, spec source.Spec) (source.Source, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.src == nil {
+		src, err := source.Open(ctx, env.World, spec)
+		if err != nil {
+			return nil, err
+		}
+		o.src = src
+	}
+	return o.src, nil
+}
+
+// Task runs one task of whichever stage the plan is of.
+func (j *copyJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage, error) {
+	var res *taskResult
+	var err error
+	switch j.set.Stage {
+	case stageRead:
+		res, err = j.readTask(ctx, a)
+	case stageGather:
+		res, err = j.gatherTask(ctx, a)
+	case stageRewrite:
+		res, err = j.rewriteTask(ctx, a)
+	default:
+		err = fault.New(fault.Corrupt, "no stage %q", j.set.Stage)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(res)
+}
+
+// readTask streams its units through filter and projection into the sink.
+func (j *copyJob) readTask(ctx context.Context, a *plan.Attempt) (*taskResult, error) {
+	var g group
+	if err := json.Unmarshal(a.Task.Body, &g); err != nil {
+		return nil, fault.New(fault.Corrupt, "task %d: %w", a.Task.Index, err)
+	}
+	src, err := j.src.open(ctx, j.env, j.spec)
+	if err != nil {
+		return nil, err
+	}
+	t := &reading{job: j, a: a, src: src, res: &taskResult{Start: time.Now().UTC()}, dead: newDeadLetters(ctx, a)}
+	if t.pass, err = j.newPass(); err != nil {
+		return nil, err
+	}
+	if t.out, err = j.firstSink(ctx, a); err != nil {
+		return nil, err
+	}
+	defer t.out.Abandon()
+	defer t.dead.abandon()
+	for _, u := range g.Units {
+		if err := t.unit(ctx, u); err != nil {
+			return nil, err
+		}
+	}
+	return t.finish()
+}
+
+// reading is one attempt of a read task.
+type reading struct {
+	job   *copyJob
+	a     *plan.Attempt
+	src   source.Source
+	pass  *pass
+	out   files
+	dead  *deadLetters
+	print item.Fingerprint
+	res   *taskResult
+}
+
+func (t *reading) unit(ctx context.Context, u source.Unit) error {
+	o := source.ReadOptions{Rejects: t.dead.reject}
+	if t.src.Info().Kind == source.KindTable {
+		if err := t.job.gov.read(ctx, t.job.env, t.src, t.job.set.ReadUnits, &o); err != nil {
+			return err
+		}
+		o.Pages = func(units float64, _ time.Time) {
+			t.res.Units += units
+			t.a.Meter.Note("read units", units)
+		}
+	}
+	in, err := t.src.Read(ctx, u, o)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var b item.Batch
+	for {
+		err := in.Read(&b)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t.res.Read += int64(b.Len())
+		t.a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
+		if err := t.out.Write(t.pass.batch(&b)); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *reading) finish() (*taskResult, error) {
+	staged, err := t.out.Close()
+	if err != nil {
+		return nil, err
+	}
+	if t.res.Dead, err = t.dead.close(); err != nil {
+		return nil, err
+	}
+	t.res.Staged, t.res.Rejects, t.res.End = staged, t.dead.count, time.Now().UTC()
+	if l, ok := t.out.(interface{ Losses() map[string]int64 }); ok {
+		t.res.Losses = l.Losses()
+	}
+	return t.res, t.res.sum(t.pass.kept)
+}
+
+// sum fills items and fingerprint from the staged files or parts.
+func (r *taskResult) sum(kept int64) error {
+	var total item.Fingerprint
+	for _, f := range r.Staged.Files {
+		print, err := item.ParseFingerprint(f.Fingerprint)
+		if err != nil {
+			return fault.New(fault.Bug, "fingerprint of %s: %w", f.Staged, err)
+		}
+		total.Merge(print)
+	}
+	if r.Staged.Index == "" {
+		if int64(total.Count) != kept {
+			return fault.New(fault.Bug, "%d items were kept, %d staged", kept, total.Count)
+		}
+		r.Items, r.Fingerprint = kept, total.String()
+		return nil
+	}
+	r.Items, r.Fingerprint = kept, r.Staged.Fingerprint
+	return nil
+}
+
+// pass filters and projects items of sources that no service filters.
+type pass struct {
+	filter     *expression.Condition
+	projection *expression.Projection
+	out        item.Batch
+	kept       int64
+}
+
+func (j *copyJob) newPass() (*pass, error) {
+	p := &pass{}
+	if j.set.Filter == "" && j.set.Projection == "" {
+		return p, nil
+	}
+	values, err := source.ParseValues(j.set.Values)
+	if err != nil {
+		return nil, err
+	}
+	scope := expression.NewScope(j.set.Names, values)
+	if j.set.Filter != "" {
+		if p.filter, err = scope.Condition(expression.Filter, j.set.Filter); err != nil {
+			return nil, err
+		}
+	}
+	if j.set.Projection != "" {
+		if p.projection, err = scope.Projection(j.set.Projection); err != nil {
+			return nil, err
+		}
+	}
+	return p, scope.Done()
+}
+
+func (p *pass) batch(b *item.Batch) *item.Batch {
+	if p.filter != nil {
+		rows := b.Rows[:0]
+		for i, row := range b.Rows {
+			if p.filter.Match(b.Item(i)) {
+				rows = append(rows, row)
+			}
+		}
+		b.Rows = rows
+	}
+	p.kept += int64(b.Len())
+	if p.projection == nil {
+		return b
+	}
+	p.out.Reset()
+	p.out.File, p.out.FirstLine = b.File, b.FirstLine
+	w := item.NewBuilder(&p.out)
+	for i, row := range b.Rows {
+		p.projection.Write(b.Item(i), row.Line, w)
+	}
+	return &p.out
+}
+
+// spills tells whether the first round cuts items into runs: for partitions, and for CSV whose header needs every item.
+func (c *Copy) spills() bool {
+	return len(c.Partition) > 0 || c.Form == source.CSV && len(c.CSV.Columns) == 0
+}
+
+// chosenCells are the CSV columns that the user named.
+func (c *Copy) chosenCells() []csv.Column {
+	var cells []csv.Column
+	for _, name := range c.CSV.Columns {
+		cells = append(cells, csv.Column{Name: name})
+	}
+	return cells
+}
+
+// firstSink is the sink of the first round.
+func (j *copyJob) firstSink(ctx context.Context, a *plan.Attempt) (files, error) {
+	if !j.set.spills() {
+		schema, columns, err := j.startingSchema(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return j.newSink(ctx, a, sinkWish{schema: schema, columns: columns, cells: j.set.chosenCells()})
+	}
+	r := &router{columns: j.set.Partition}
+	// Runs are half of a worker's memory: their compression and the reader take the rest.
+	memory := int(j.env.memory()) / j.env.workers() / 3
+	return sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Staged: a.Staged, Route: r.routeOf, Memory: memory, Stats: new(column.Stats), Put: stagedPut})
+}
+
+func (e *Env) memory() int64 {
+	if e.Memory > 0 {
+		return e.Memory
+	}
+	return MemoryDefault
+}
+
+// startingSchema gives the first round's shredder what is known before an item is seen: the existing data set's columns and
+// the pinned ones.
+func (j *copyJob) startingSchema(ctx context.Context) (*column.Schema, column.SchemaOptions, error) {
+	base, err := j.base(ctx)
+	if err != nil {
+		return nil, column.SchemaOptions{}, err
+	}
+	columns, err := j.set.columns(base)
+	return nil, columns, err
+}
+
+// base is the schema of the data set that this job adds to, nil when there is none.
+func (j *copyJob) base(ctx context.Context) (*column.Schema, error) {
+	if j.set.Into != IntoAppend && j.set.Into != IntoReplacePartitions || j.set.Form != source.Parquet {
+		return nil, nil
+	}
+	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil || set.Last == nil {
+		return nil, err
+	}
+	return column.ParseSchema(set.Last.Schema)
+}
+
+// sinkWish is what differs between the sinks of one job.
+type sinkWish struct {
+	schema   *column.Schema
+	columns  column.SchemaOptions
+	cells    []csv.Column // CSV
+	template sink.File
+	first    int
+}
+
+func (j *copyJob) newSink(ctx context.Context, a *plan.Attempt, w sinkWish) (files, error) {
+	if j.set.Form == source.Parquet {
+		o := parquet.Options{Compression: parquet.Compression(j.set.Compression), Level: j.set.Level,
+			HeldBytes: j.env.memory() / int64(j.env.workers()) / 4}
+		if j.set.Bloom {
+			o.Bloom = j.set.keySet()
+		}
+		return sink.NewParquet(ctx, sink.ParquetOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Writer: o,
+			Schema: w.schema, Columns: w.columns, Put: stagedPut, Template: w.template, First: w.first}), nil
+	}
+	o := sink.LinesOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Compression: compress.Codec(j.set.Compression),
+		Level: j.set.Level, Put: stagedPut, Template: w.template, First: w.first,
+		Always: j.set.Form == source.DynamoDBJSON, Sized: j.set.Form == source.DynamoDBJSON}
+	losses := &lossTally{}
+	o.Codec = func(out io.Writer) (codec.Writer, error) { return j.encoder(out, w, losses) }
+	return &lossy{Lines: sink.NewLines(ctx, o), losses: losses}, nil
+}
+
+// encoder makes the row codec of one file.
+func (j *copyJob) encoder(out io.Writer, w sinkWish, losses *lossTally) (codec.Writer, error) {
+	switch j.set.Form {
+	case source.DynamoDBJSON:
+		return ddbjson.NewWriter(out, ddbjson.WriterOptions{}), nil
+	case source.JSON:
+		enc := jsonlines.NewWriter(out)
+		losses.from = append(losses.from, func() map[string]int64 { return jsonLosses(enc) })
+		return enc, nil
+	case source.CSV:
+		enc := csv.NewWriter(out, j.set.csvWriter(w.cells))
+		losses.from = append(losses.from, func() map[string]int64 { return csvLosses(enc) })
+		return enc, nil
+	}
+	return nil, fault.New(fault.Bug, "no encoder for %s", j.set.Form)
+}
+
+// lossy is a row sink that tells what its format could not keep.
+type lossy struct {
+	*sink.Lines
+	losses *lossTally
+}
+
+type lossTally struct{ from []func() map[string]int64 }
+
+// Losses sums up over the files.
+func (l *lossy) Losses() map[string]int64 {
+	sum := map[string]int64{}
+	for _, from := range l.losses.from {
+		for name, n := range from() {
+			sum[name] += n
+		}
+	}
+	return sum
+}
+
+// Check holds a result against what is staged: the objects are there with their sizes.
+func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
+	var res taskResult
+	if err := json.Unmarshal(r.Body, &res); err != nil {
+		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	}
+	sizes := map[string]int64{}
+	for _, f := range res.Staged.Files {
+		sizes[f.Staged] = f.Size
+		if f.Meta != "" {
+			sizes[f.Meta] = -1
+		}
+	}
+	for _, name := range []string{res.Staged.Stats, res.Staged.Index} {
+		if name != "" {
+			sizes[name] = -1
+		}
+	}
+	if res.Dead != nil {
+		sizes[res.Dead.Staged] = res.Dead.Size
+	}
+	for name, size := range sizes {
+		info, err := j.st.Bucket.Head(ctx, name)
+		if errors.Is(err, blob.ErrNotFound) {
+			return fault.New(fault.NotFound, "staged object %s is gone", name)
+		}
+		if err != nil {
+			return fmt.Errorf("check %s: %w", name, err)
+		}
+		if size >= 0 && info.Size != size {
+			return fault.New(fault.Corrupt, "staged object %s has %d bytes, its result says %d", name, info.Size, size)
+		}
+	}
+	return nil
+}
+
+// Sweep removes what the plan staged.
+func (j *copyJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error {
+	return sweepStaged(ctx, st, p)
+}
+
+// sweepStaged deletes the objects below a plan's staged folder, after its commit object is durable.
+func sweepStaged(ctx context.Context, st plan.State, p *plan.Plan) error {
+	var names []string
+	for info, err := range st.Bucket.List(ctx, st.Name("plans", p.ID, "staged")+"/", "") {
+		if err != nil {
+			return err
+		}
+		names = append(names, info.Name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return st.Bucket.Delete(ctx, names...)
+}
+
+// addAll merges counters.
+func (l *losses) addAll(from losses) {
+	if len(from) > 0 && *l == nil {
+		*l = losses{}
+	}
+	for name, n := range from {
+		(*l)[name] += n
+	}
+}

@@ -1,0 +1,106 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"unicode/utf8"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+)
+
+// deadLetters stages what could not pass, one JSON object a line (docs/formats/dead-letters.md). It may be used concurrently.
+type deadLetters struct {
+	ctx   context.Context
+	a     *plan.Attempt
+	name  string
+	mu    sync.Mutex
+	out   *blob.Writer // nil until the first letter
+	count int64
+}
+
+// letter is one line: where the record came from, why it was put aside, and the record: Item when it is one, else Raw
+// (or RawBase64 when it is no text).
+type letter struct {
+	File          string          `json:"file,omitempty"`
+	Line          int64           `json:"line,omitempty"`
+	Offset        int64           `json:"offset,omitempty"`
+	Path          string          `json:"path,omitempty"`
+	ErrorMessages []string        `json:"errorMessages"`
+	Item          json.RawMessage `json:"item,omitempty"`
+	Raw           string          `json:"raw,omitempty"`
+	RawBase64     []byte          `json:"rawBase64,omitempty"`
+}
+
+func newDeadLetters(ctx context.Context, a *plan.Attempt) *deadLetters {
+	return &deadLetters{ctx: ctx, a: a, name: "dead"}
+}
+
+// reject is a codec.Rejects.
+func (d *deadLetters) reject(r codec.Reject) error {
+	l := letter{File: r.Place.File, Line: r.Place.Line, Offset: r.Place.Offset, Path: fault.PlaceOf(r.Err).Path, ErrorMessages: []string{r.Err.Error()}}
+	if utf8.Valid(r.Raw) {
+		l.Raw = string(r.Raw)
+	} else {
+		l.RawBase64 = r.Raw
+	}
+	return d.add(l)
+}
+
+// item puts an item aside.
+func (d *deadLetters) item(b *item.Batch, row int, it item.Item, err error) error {
+	l := letter{File: b.File, ErrorMessages: []string{err.Error()}, Item: item.AppendCanonical(nil, it)}
+	if b.FirstLine > 0 {
+		l.Line = b.FirstLine + int64(b.Rows[row].Line)
+	}
+	return d.add(l)
+}
+
+func (d *deadLetters) add(l letter) error {
+	line := append(marshal(l), '\n')
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.out == nil {
+		d.out = blob.NewWriter(d.ctx, d.a.State.Bucket, d.a.Staged(d.name), blob.WriterOptions{Flight: 1})
+	}
+	d.count++
+	d.a.Meter.Note("dead letters", 1)
+	if _, err := d.out.Write(line); err != nil {
+		return fmt.Errorf("write dead letters: %w", err)
+	}
+	return nil
+}
+
+// close makes the letters durable; nil when there are none.
+func (d *deadLetters) close() (*sink.File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.out == nil {
+		return nil, nil
+	}
+	if _, err := d.out.Finish(); err != nil {
+		return nil, fmt.Errorf("write dead letters: %w", err)
+	}
+	return &sink.File{Staged: d.a.Staged(d.name), Size: d.out.Bytes(), Items: d.count}, nil
+}
+
+func (d *deadLetters) abandon() {
+	if d.out != nil {
+		d.out.Close()
+	}
+}
+
+// isPoison tells whether an error is about this very item, so that no retry can help and the others may go on.
+func isPoison(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.User, fault.Limit:
+		return true
+	}
+	return false
+}

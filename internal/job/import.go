@@ -1,0 +1,376 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
+	"dynaferry/internal/world"
+)
+
+// The ways an item goes into a table.
+const (
+	ModePut      = "put"       // replaces what is there
+	ModeIfAbsent = "if-absent" // only where no item has the key
+	ModeNewer    = "newer"     // only where no item has the key or its version attribute is less
+	ModeDelete   = "delete"    // deletes the items that have the input's keys
+)
+
+// Import are the settings of import: items of any source into a table.
+type Import struct {
+	Table      string     `json:"table"`
+	Mode       string     `json:"mode"`
+	Version    string     `json:"version,omitempty"` // attribute that newer compares
+	Overwrite  bool       `json:"overwrite,omitempty"`
+	Dedupe     string     `json:"dedupe"`           // first, last or newest
+	Newest     string     `json:"newest,omitempty"` // attribute that newest compares
+	WriteUnits string     `json:"writeUnits,omitempty"`
+	Compose    []Composed `json:"compose,omitempty"`
+
+	// Second rounds.
+	Stage    string   `json:"stage,omitempty"`
+	Suspects string   `json:"suspects,omitempty"` // object with the filter of keys that may repeat
+	Indexes  []string `json:"indexes,omitempty"`  // of what the writing round put aside
+	Carry    string   `json:"carry,omitempty"`    // what earlier rounds counted
+}
+
+// Composed is an attribute made of others, for files that have no key of their own.
+type Composed struct {
+	Name  string   `json:"name"`
+	Parts []string `json:"parts"`
+	Sep   string   `json:"sep"`
+}
+
+// The stages of an import. Sources whose keys cannot repeat begin with the writing.
+const (
+	stageIndex   = "index"   // hash every key, to find those that repeat
+	stageWrite   = "write"   // write what cannot repeat, put the rest aside in source order
+	stageResolve = "resolve" // choose among equal keys, write the chosen
+)
+
+// ImportWish is what the user asked for beyond Import.
+type ImportWish struct {
+	Import
+	Create *dynamo.Definition // make the table first; keys may be empty when the source's definition has them
+	Keys   *item.KeySchema    // as the user named them
+}
+
+type importJob struct {
+	env   *Env
+	set   Import
+	spec  source.Spec
+	at    world.Address
+	st    plan.State
+	src   opened
+	table struct {
+		gov    governed
+		client dynamo.Client
+		desc   *dynamo.Table
+	}
+}
+
+// NewImport prepares an import. The table is created here, when asked for, and nothing else is written.
+func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish) (*Request, error) {
+	j := &importJob{env: env, set: wish.Import}
+	at, err := world.Parse(wish.Table)
+	if err != nil {
+		return nil, err
+	}
+	if at.Scheme != world.DynamoDB {
+		return nil, fault.Hint(fault.New(fault.User, "%s is no table", at), "import writes into a table: dynamodb://Table; for files: dynaferry convert")
+	}
+	j.at = at
+	src, err := source.Open(ctx, env.World, spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range src.Info().Warnings {
+		env.say("warning: %s", warning)
+	}
+	if err := j.openTable(ctx, src, wish); err != nil {
+		return nil, err
+	}
+	// Text files say nothing of types; the table's keys do.
+	if src.Info().Form == source.CSV {
+		spec.Types = j.keyTypes(spec.Types)
+		if src, err = source.Open(ctx, env.World, spec); err != nil {
+			return nil, err
+		}
+	}
+	j.spec = src.Spec()
+	j.src.set(src)
+	if err := j.fill(src); err != nil {
+		return nil, err
+	}
+	var stateAt string
+	if j.st, stateAt, err = stateBeside(ctx, env, src); err != nil {
+		return nil, err
+	}
+	if j.set.Mode == "" {
+		if err := j.chooseMode(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &Request{State: j.st, StateAddress: stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: j.request(src)}, nil
+}
+
+func (j *importJob) request(src source.Source) plan.Spec {
+	return plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Writer: j.env.Version,
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) {
+			units, err := src.Units(ctx, taskBytesFiles, 1)
+			if err != nil {
+				return nil, err
+			}
+			return groups(units, taskBytesFiles), nil
+		}}
+}
+
+func newImport(env *Env, st plan.State, spec, settings json.RawMessage) (plan.Job, error) {
+	j := &importJob{env: env, st: st}
+	if err := json.Unmarshal(settings, &j.set); err != nil {
+		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
+	}
+	if err := json.Unmarshal(spec, &j.spec); err != nil {
+		return nil, fault.New(fault.Corrupt, "source of the plan: %w", err)
+	}
+	at, err := world.Parse(j.set.Table)
+	if err != nil {
+		return nil, err
+	}
+	j.at = at
+	return j, j.describe(context.Background())
+}
+
+// openTable describes the table, or creates it.
+func (j *importJob) openTable(ctx context.Context, src source.Source, wish ImportWish) error {
+	err := j.describe(ctx)
+	missing := fault.KindOf(err) == fault.NotFound
+	if err != nil && !missing {
+		return err
+	}
+	if wish.Create == nil {
+		if missing {
+			return fault.Hint(err, "create it from what is known of the source: --create")
+		}
+		return j.sameKeys(wish.Keys)
+	}
+	def := *wish.Create
+	def.Name = j.at.Host
+	if known := src.Info().Definition; known != nil {
+		def = known.As(j.at.Host, def)
+	}
+	if wish.Keys != nil {
+		def.Keys = *wish.Keys
+	}
+	if def.Keys.Empty() {
+		_, err := source.KeysFrom(nil, source.Info{URL: src.Info().URL})
+		return err
+	}
+	if !missing {
+		if j.table.desc.Keys != def.Keys {
+			return fault.New(fault.Conflict, "%s exists with other keys", j.at)
+		}
+		return nil // made by an earlier start, or by somebody: whether it is empty decides the mode
+	}
+	if j.table.desc, err = j.table.client.Create(ctx, &def); err != nil {
+		return fmt.Errorf("create %s: %w", j.at, err)
+	}
+	j.env.say("created table %s", j.at.Host)
+	return nil
+}
+
+func (j *importJob) sameKeys(given *item.KeySchema) error {
+	if given == nil {
+		return nil
+	}
+	if have := j.table.desc.Keys; have.Hash.Name != given.Hash.Name || have.Range.Name != given.Range.Name {
+		return fault.New(fault.User, "%s has the keys %s, not %s", j.at, have, *given)
+	}
+	return nil
+}
+
+func (j *importJob) describe(ctx context.Context) error {
+	client, err := j.env.World.Client(ctx, j.at)
+	if err != nil {
+		return err
+	}
+	j.table.client = client
+	if j.table.desc, err = client.Describe(ctx, j.at.Host); err != nil {
+		return fmt.Errorf("describe %s: %w", j.at, err)
+	}
+	return nil
+}
+
+func (j *importJob) keyTypes(types map[string]string) map[string]string {
+	all := map[string]string{}
+	for name, t := range types {
+		all[name] = t
+	}
+	for _, key := range []item.KeyAttr{j.table.desc.Keys.Hash, j.table.desc.Keys.Range} {
+		if _, said := all[key.Name]; !said && key.Name != "" {
+			all[key.Name] = key.Type.String()
+		}
+	}
+	return all
+}
+
+// fill puts defaults and refuses combinations that make no sense.
+func (j *importJob) fill(src source.Source) error {
+	s := &j.set
+	if s.Dedupe == "" {
+		s.Dedupe = "last"
+	}
+	if kind, attr, ok := strings.Cut(s.Dedupe, ":"); ok {
+		s.Dedupe, s.Newest = kind, attr
+	}
+	switch {
+	case !slices.Contains([]string{"first", "last", "newest"}, s.Dedupe), (s.Dedupe == "newest") != (s.Newest != ""):
+		return fault.New(fault.User, "--dedupe %s: it is first, last or newest:ATTRIBUTE", s.Dedupe)
+	case s.Mode != "" && !slices.Contains([]string{ModePut, ModeIfAbsent, ModeNewer, ModeDelete}, s.Mode):
+		return fault.New(fault.User, "--mode %s: it is put, if-absent, newer or delete", s.Mode)
+	case s.Mode == ModeNewer && s.Version == "":
+		return fault.Hint(fault.New(fault.User, "--mode newer needs the attribute to compare"), "for instance --version-attribute updated_at")
+	case s.Mode != ModeNewer && s.Version != "":
+		return fault.New(fault.User, "--version-attribute goes with --mode newer")
+	}
+	s.Stage = stageIndex
+	if src.Info().Unique {
+		s.Stage = stageWrite
+	}
+	if s.Mode == ModeDelete {
+		s.Stage = stageWrite
+		if !src.Info().Unique {
+			s.Stage = stageIndex
+		}
+	}
+	return nil
+}
+
+// chooseMode settles on put for a table that dynaferry made or found empty; an unfinished plan that did so goes on.
+func (j *importJob) chooseMode(ctx context.Context) error {
+	j.set.Mode = ModePut
+	if j.set.Overwrite {
+		return nil
+	}
+	src, err := j.src.open(ctx, j.env, j.spec)
+	if err != nil {
+		return err
+	}
+	if unfinished, err := plan.Unfinished(ctx, j.st, j.request(src)); err != nil || unfinished && !j.env.Fresh {
+		return err
+	}
+	var b item.Batch
+	page, err := j.table.client.Scan(ctx, &dynamo.ScanRequest{Table: j.at.Host, Limit: 1, Consistent: true}, &b)
+	if err != nil {
+		return fmt.Errorf("look whether %s is empty: %w", j.at, err)
+	}
+	if b.Len() > 0 || page.Last != nil {
+		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
+			"say what happens to items that are there: --mode if-absent, --mode newer, or --overwrite")
+	}
+	return nil
+}
+
+// importResult is the body of a task's result.
+type importResult struct {
+	Counts  ImportCounts `json:"counts"`
+	Runs    []string     `json:"runs,omitempty"` // sorted key hashes, in the index stage
+	Staged  sink.Staged  `json:"staged"`         // put aside, in the writing stage
+	Dead    *sink.File   `json:"dead,omitempty"`
+	Dropped *sink.File   `json:"dropped,omitempty"` // items that lost against another with their key
+}
+
+// ImportCounts are what an import did.
+type ImportCounts struct {
+	Read        int64   `json:"read"`
+	Written     int64   `json:"written"`
+	Deleted     int64   `json:"deleted,omitempty"`
+	Equal       int64   `json:"equal,omitempty"`   // the table held the very item already
+	Skipped     int64   `json:"skipped,omitempty"` // the table's item stayed
+	Duplicates  int64   `json:"duplicates,omitempty"`
+	DeadLetters int64   `json:"deadLetters,omitempty"`
+	Units       float64 `json:"writeUnits,omitempty"`
+	Requests    int64   `json:"requests,omitempty"`
+}
+
+func (c *ImportCounts) add(d ImportCounts) {
+	c.Read += d.Read
+	c.Written += d.Written
+	c.Deleted += d.Deleted
+	c.Equal += d.Equal
+	c.Skipped += d.Skipped
+	c.Duplicates += d.Duplicates
+	c.DeadLetters += d.DeadLetters
+	c.Units += d.Units
+	c.Requests += d.Requests
+}
+
+// ImportReport is what a finished import says.
+type ImportReport struct {
+	Type  string `json:"type"` // "report"
+	Table string `json:"table"`
+	Mode  string `json:"mode"`
+	ImportCounts
+	DeadLetterFiles []string `json:"deadLetterFiles,omitempty"`
+	DuplicateFiles  []string `json:"duplicateFiles,omitempty"`
+}
+
+// Task runs one task of whichever stage the plan is of.
+func (j *importJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage, error) {
+	var res *importResult
+	var err error
+	switch j.set.Stage {
+	case stageIndex:
+		res, err = j.indexTask(ctx, a)
+	case stageWrite:
+		res, err = j.writeTask(ctx, a)
+	case stageResolve:
+		res, err = j.resolveTask(ctx, a)
+	default:
+		err = fault.New(fault.Corrupt, "no stage %q", j.set.Stage)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(res)
+}
+
+// Check looks that the staged objects are there.
+func (j *importJob) Check(ctx context.Context, r plan.Result) error {
+	var res importResult
+	if err := json.Unmarshal(r.Body, &res); err != nil {
+		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	}
+	names := append(slices.Clone(res.Runs), res.Staged.Index)
+	for _, f := range []*sink.File{res.Dead, res.Dropped} {
+		if f != nil {
+			names = append(names, f.Staged)
+		}
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if _, err := j.st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
+			return fault.New(fault.NotFound, "staged object %s is gone", name)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep removes what the plan staged.
+func (j *importJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error {
+	return sweepStaged(ctx, st, p)
+}

@@ -1,0 +1,238 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/source"
+	"dynaferry/internal/world"
+)
+
+// Env is what every verb gets from its face: the worlds, how much of this machine to use, and where progress goes.
+type Env struct {
+	World   *world.World
+	Version string     // of the program
+	Workers int        // tasks at a time; 0 means 2
+	Memory  int64      // bytes this process may use; 0 means MemoryDefault
+	Meter   plan.Meter // nil is silent
+	Fresh   bool       // give an unfinished plan of equal settings up first
+	State   string     // address of the state root; "" for the verb's own default
+	DryRun  bool       // look, touch nothing
+	// Say tells a person what happens, in one line; nil is silent.
+	Say func(format string, args ...any)
+	// Share is the part of budgets (units a second) that this process may use: 1 for the local pool, 1/n for one of n
+	// array members.
+	Share float64
+}
+
+// MemoryDefault is the memory budget of a process.
+const MemoryDefault = 256 << 20
+
+func (e *Env) workers() int {
+	if e.Workers > 0 {
+		return e.Workers
+	}
+	return 2
+}
+
+func (e *Env) say(format string, args ...any) {
+	if e.Say != nil {
+		e.Say(format, args...)
+	}
+}
+
+func (e *Env) meter() plan.Meter {
+	if e.Meter == nil {
+		return silent{}
+	}
+	return e.Meter
+}
+
+type silent struct{}
+
+func (silent) Add(int64, int64)     {}
+func (silent) Note(string, float64) {}
+
+// Request is a verb ready to be planned: what is common to all tasks, and how to cut it.
+type Request struct {
+	Spec  plan.Spec
+	State plan.State
+	Job   plan.Job
+	// StateAddress is State as a person types it.
+	StateAddress string
+	// Destination names what is written to.
+	Destination string
+	sources     []source.Source
+}
+
+// Plan makes the request's plan, or finds its unfinished one, and runs nothing.
+func Plan(ctx context.Context, env *Env, r *Request) (*plan.Plan, error) {
+	if err := blob.ProbeConditional(ctx, r.State.Bucket, r.State.Prefix); err != nil {
+		return nil, err
+	}
+	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
+	return made.Plan, err
+}
+
+// Execute plans the request, or resumes its unfinished plan, and runs it to its end on the local pool.
+func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, error) {
+	if err := blob.ProbeConditional(ctx, r.State.Bucket, r.State.Prefix); err != nil {
+		return plan.End{}, nil, err
+	}
+	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
+	if err != nil {
+		return plan.End{}, nil, err
+	}
+	p := made.Plan
+	if made.Resumed {
+		env.say("going on with plan %s of %s (start anew with --fresh)", p.ID, p.Created.Format("2006-01-02 15:04:05 MST"))
+	}
+	jobOf := func(p *plan.Plan) (plan.Job, error) {
+		if p.ID == made.Plan.ID && p.Round == 0 {
+			return r.Job, nil
+		}
+		return New(env, r.State, p)
+	}
+	end, err := plan.Run(ctx, r.State, p, jobOf, plan.RunOptions{Workers: env.workers(), Meter: env.meter(), Writer: env.Version,
+		Round: func(p *plan.Plan, left int) {
+			if p.Round > 0 {
+				env.say("round %d: %d tasks", p.Round+1, left)
+			} else {
+				env.say("plan %s: %d of %d tasks to do", p.ID, left, p.Tasks)
+			}
+		}})
+	return end, p, err
+}
+
+// New makes the job of a stored plan.
+func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
+	switch p.Verb {
+	case "export", "convert":
+		return newCopy(env, st, p.Source, p.Settings)
+	case "import":
+		return newImport(env, st, p.Source, p.Settings)
+	case "verify":
+		return newVerify(env, st, p.Source, p.Settings)
+	}
+	return nil, fault.New(fault.Unsupported, "plan %s is of the verb %q, which this program does not have", p.ID, p.Verb)
+}
+
+// OpenState opens a state root by its address.
+func OpenState(ctx context.Context, env *Env, address string) (plan.State, error) {
+	at, err := world.Parse(address)
+	if err != nil {
+		return plan.State{}, err
+	}
+	if at.Scheme == world.DynamoDB {
+		return plan.State{}, fault.New(fault.User, "%s: state lives in a bucket or a folder", address)
+	}
+	// A state root beside data shares the data's bucket, so that staged files are published without leaving it.
+	below := ""
+	if at.Scheme == world.File && filepath.Base(at.Path) == dataset.Hidden {
+		at.Path, below = filepath.Dir(at.Path), dataset.Hidden
+	}
+	loc, err := env.World.Location(ctx, at, blob.Settings{})
+	if err != nil {
+		return plan.State{}, err
+	}
+	return plan.State{Bucket: loc.Bucket, Prefix: path.Join(loc.Prefix, below)}, nil
+}
+
+// stateBeside finds the state root of a verb without a destination bucket: beside the source when that is writable, else in
+// the user's state directory, which binds the plan to this host.
+func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.State, string, error) {
+	if env.State != "" {
+		st, err := OpenState(ctx, env, env.State)
+		return st, env.State, err
+	}
+	for _, src := range sources {
+		if src.Info().Kind == source.KindTable {
+			continue
+		}
+		address := folderOf(src).Join(dataset.Hidden).String()
+		st, err := OpenState(ctx, env, address)
+		if err == nil && !env.DryRun {
+			err = blob.ProbeConditional(ctx, st.Bucket, st.Prefix)
+		}
+		if err == nil {
+			return st, address, nil
+		}
+		if k := fault.KindOf(err); k != fault.Permission && !errors.Is(err, os.ErrPermission) && k != fault.Unsupported {
+			return plan.State{}, "", err
+		}
+	}
+	dir, err := userState()
+	if err != nil {
+		return plan.State{}, "", err
+	}
+	env.say("state is kept in %s: this plan can go on from this host only (--state s3://… changes that)", dir)
+	st, err := OpenState(ctx, env, dir)
+	return st, dir, err
+}
+
+// folderOf is the address that a source's state stands below: a folder or prefix, never a single file.
+func folderOf(src source.Source) world.Address {
+	at := src.Address()
+	if spec := src.Spec(); spec.Kind == source.KindFiles && spec.File {
+		at.Path = filepath.ToSlash(filepath.Dir(filepath.FromSlash(at.Path)))
+		if at.Path == "." {
+			at.Path = ""
+		}
+	}
+	return at
+}
+
+func userState() (string, error) {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "dynaferry"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fault.Hint(fault.New(fault.User, "no place for the state of this job: %w", err), "name one: --state DIR")
+	}
+	return filepath.Join(home, ".local", "state", "dynaferry"), nil
+}
+
+// marshal renders settings; they are plain structs, so a failure is a bug.
+func marshal(v any) json.RawMessage {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("settings cannot be JSON: %v", err))
+	}
+	return data
+}
+
+// group is a run of units that one task reads one after another.
+type group struct {
+	Units []source.Unit `json:"units"`
+}
+
+// groups cuts units, in order, into tasks of about bytes each; a unit is never split.
+func groups(units []source.Unit, bytes int64) []json.RawMessage {
+	var tasks []json.RawMessage
+	var g group
+	var size int64
+	for _, u := range units {
+		var s int64 = bytes // a segment is a task of its own
+		if u.File != nil {
+			s = u.File.Size
+		}
+		if len(g.Units) > 0 && size+s > bytes {
+			tasks, g, size = append(tasks, marshal(g)), group{}, 0
+		}
+		g.Units, size = append(g.Units, u), size+s
+	}
+	if len(g.Units) > 0 {
+		tasks = append(tasks, marshal(g))
+	}
+	return tasks
+}

@@ -1,0 +1,59 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"dynaferry/internal/plan"
+	"dynaferry/internal/source"
+)
+
+// Preview is what a dry run says: what would be done, read from descriptions and lists alone.
+type Preview struct {
+	Type        string   `json:"type"` // "preview"
+	Verb        string   `json:"verb"`
+	Source      string   `json:"source"`
+	Destination string   `json:"destination"`
+	State       string   `json:"state"`
+	Tasks       int      `json:"tasks"`
+	Items       int64    `json:"items"` // -1 when unknown
+	Exact       bool     `json:"exact"`
+	Bytes       int64    `json:"bytes"`
+	Costs       []string `json:"costs,omitempty"`
+	Resumes     bool     `json:"resumes"`
+}
+
+// bytesPerReadUnit is what half a read unit, an eventually consistent one, reads.
+const bytesPerReadUnit = 8192
+
+// Look looks at the request without doing anything.
+func Look(ctx context.Context, r *Request) (*Preview, error) {
+	tasks, err := r.Spec.Tasks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Preview{Type: "preview", Verb: r.Spec.Verb, Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
+	var names []string
+	for _, src := range r.sources {
+		info := src.Info()
+		names = append(names, src.Address().String())
+		p.Bytes += info.Bytes
+		p.Exact = p.Exact && info.Exact
+		if info.Items < 0 || p.Items < 0 {
+			p.Items = -1
+		} else {
+			p.Items += info.Items
+		}
+		if info.Kind == source.KindTable {
+			units := float64(info.Bytes) / bytesPerReadUnit
+			if src.Spec().Consistent {
+				units *= 2
+			}
+			p.Costs = append(p.Costs, fmt.Sprintf("reads about %.0f read units of %s", units, info.Table.Name))
+		}
+	}
+	p.Source = strings.Join(names, " and ")
+	p.Resumes, err = plan.Unfinished(ctx, r.State, r.Spec)
+	return p, err
+}

@@ -1,0 +1,298 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
+)
+
+// Verify are the settings of verify: are the items of two sources equal?
+type Verify struct {
+	Keys      *item.KeySchema `json:"keys,omitempty"`
+	Buckets   int             `json:"buckets"`
+	Limit     int             `json:"limit"` // differences in the report
+	ReadUnits string          `json:"readUnits,omitempty"`
+
+	// The second round.
+	Stage  string `json:"stage,omitempty"`
+	Differ []int  `json:"differ,omitempty"` // buckets whose fingerprints differ
+}
+
+const stageLocate = "locate"
+
+// Sides are the identity of what verify reads.
+type Sides [2]source.Spec
+
+// BucketsDefault cuts a table's fingerprint so finely that a single difference is located by reading a four-thousandth
+// of both sides.
+const BucketsDefault = 4096
+
+// LimitDefault is how many differences a report lists; the file in the state root has all.
+const LimitDefault = 100
+
+type verifyJob struct {
+	env   *Env
+	set   Verify
+	sides Sides
+	st    plan.State
+	src   [2]opened
+	gov   [2]governed
+}
+
+// verifyTask is one task: units of one side.
+type verifyTask struct {
+	Side  int           `json:"side"`
+	Units []source.Unit `json:"units"`
+}
+
+// NewVerify prepares the comparison of two sources.
+func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Request, error) {
+	j := &verifyJob{env: env}
+	var srcs [2]source.Source
+	for i, spec := range []source.Spec{a, b} {
+		src, err := source.Open(ctx, env.World, spec)
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range src.Info().Warnings {
+			env.say("warning: %s: %s", src.Address(), warning)
+		}
+		srcs[i], j.sides[i] = src, src.Spec()
+		j.src[i].set(src)
+		if set.Keys == nil {
+			set.Keys = src.Info().Keys
+		}
+	}
+	if set.Buckets == 0 {
+		set.Buckets = BucketsDefault
+	}
+	if set.Limit == 0 {
+		set.Limit = LimitDefault
+	}
+	if set.Keys == nil {
+		set.Buckets = 1
+		env.say("the keys of the items are not known (--key names them): a difference can be seen, not located")
+	}
+	j.set = set
+	var err error
+	var stateAt string
+	if j.st, stateAt, err = stateBeside(ctx, env, srcs[0], srcs[1]); err != nil {
+		return nil, err
+	}
+	return &Request{State: j.st, StateAddress: stateAt, Job: j, Destination: "a report", sources: srcs[:], Spec: plan.Spec{Verb: "verify", Source: marshal(j.sides), Settings: marshal(set), Writer: env.Version,
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, srcs) }}}, nil
+}
+
+func newVerify(env *Env, st plan.State, sides, settings json.RawMessage) (plan.Job, error) {
+	j := &verifyJob{env: env, st: st}
+	if err := json.Unmarshal(settings, &j.set); err != nil {
+		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
+	}
+	if err := json.Unmarshal(sides, &j.sides); err != nil {
+		return nil, fault.New(fault.Corrupt, "sources of the plan: %w", err)
+	}
+	return j, nil
+}
+
+func (j *verifyJob) cut(ctx context.Context, srcs [2]source.Source) ([]json.RawMessage, error) {
+	var tasks []json.RawMessage
+	for side, src := range srcs {
+		bytes := int64(taskBytesFiles)
+		if src.Info().Kind == source.KindTable {
+			bytes = taskBytesTable
+		}
+		units, err := src.Units(ctx, bytes, max(segmentsLeast, j.env.workers()))
+		if err != nil {
+			return nil, err
+		}
+		for _, raw := range groups(units, bytes) {
+			var g group
+			if err := json.Unmarshal(raw, &g); err != nil {
+				return nil, err
+			}
+			tasks = append(tasks, marshal(verifyTask{side, g.Units}))
+		}
+	}
+	return tasks, nil
+}
+
+// verifyResult is the body of a task's result.
+type verifyResult struct {
+	Side    int         `json:"side"`
+	Buckets string      `json:"buckets,omitempty"` // object with the item.Buckets
+	Staged  sink.Staged `json:"staged"`            // the second round's runs
+	Items   int64       `json:"items"`
+	Rejects int64       `json:"rejects,omitempty"`
+	Units   float64     `json:"units,omitempty"`
+}
+
+// Task fingerprints its units by bucket; in the second round it keeps the items of the buckets that differ.
+func (j *verifyJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage, error) {
+	var task verifyTask
+	if err := json.Unmarshal(a.Task.Body, &task); err != nil || task.Side < 0 || task.Side > 1 {
+		return nil, fault.New(fault.Corrupt, "task %d is none of verify's", a.Task.Index)
+	}
+	res := &verifyResult{Side: task.Side}
+	take, finish, err := j.taker(ctx, a, res)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range task.Units {
+		if err := j.read(ctx, a, task.Side, u, res, take); err != nil {
+			return nil, err
+		}
+	}
+	if err := finish(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(res)
+}
+
+func (j *verifyJob) read(ctx context.Context, a *plan.Attempt, side int, u source.Unit, res *verifyResult, take func(*item.Batch) error) error {
+	src, err := j.src[side].open(ctx, j.env, j.sides[side])
+	if err != nil {
+		return err
+	}
+	o := source.ReadOptions{Rejects: func(codec.Reject) error { res.Rejects++; return nil }}
+	if src.Info().Kind == source.KindTable {
+		if err := j.gov[side].read(ctx, j.env, src, j.set.ReadUnits, &o); err != nil {
+			return err
+		}
+		o.Pages = func(units float64, _ time.Time) { res.Units += units; a.Meter.Note("read units", units) }
+	}
+	in, err := src.Read(ctx, u, o)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var b item.Batch
+	for {
+		err := in.Read(&b)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		res.Items += int64(b.Len())
+		a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
+		if err := take(&b); err != nil {
+			return err
+		}
+	}
+}
+
+// taker is what a stage does with each batch, and at the end.
+func (j *verifyJob) taker(ctx context.Context, a *plan.Attempt, res *verifyResult) (take func(*item.Batch) error, finish func() error, err error) {
+	if j.set.Stage == stageLocate {
+		return j.keeper(ctx, a, res)
+	}
+	sums := make(item.Buckets, j.set.Buckets)
+	var hasher item.Hasher
+	var key []byte
+	take = func(b *item.Batch) error {
+		for i := range b.Rows {
+			it := b.Item(i)
+			if key, err = j.key(key[:0], b, i, it); err != nil {
+				return err
+			}
+			sums.Add(key, hasher.Item(it))
+		}
+		return nil
+	}
+	finish = func() error {
+		res.Buckets = a.Staged("buckets")
+		_, err := a.State.Bucket.Put(ctx, res.Buckets, []byte(sums.String()), blob.PutOptions{})
+		return err
+	}
+	return take, finish, nil
+}
+
+// key appends the item's canonical key, nothing when keys are unknown.
+func (j *verifyJob) key(dst []byte, b *item.Batch, i int, it item.Item) ([]byte, error) {
+	if j.set.Keys == nil {
+		return dst, nil
+	}
+	dst, err := j.set.Keys.AppendKey(dst, it)
+	if err != nil {
+		return dst, fault.Hint(fault.At(fault.New(fault.User, "an item without the key: %w", err), fault.Place{File: b.File, Line: b.FirstLine + int64(b.Rows[i].Line)}),
+			"name the keys: --key, --sort")
+	}
+	return dst, nil
+}
+
+// keeper keeps the items of differing buckets as runs by bucket.
+func (j *verifyJob) keeper(ctx context.Context, a *plan.Attempt, res *verifyResult) (take func(*item.Batch) error, finish func() error, err error) {
+	wanted := make([]bool, j.set.Buckets)
+	for _, n := range j.set.Differ {
+		wanted[n] = true
+	}
+	var key []byte
+	bucket := 0
+	var route sink.Route
+	spill, err := sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Staged: a.Staged, Memory: int(j.env.memory()) / j.env.workers() / 3, Put: stagedPut,
+		Route: func(it item.Item) (*sink.Route, error) {
+			if key, err = j.set.Keys.AppendKey(key[:0], it); err != nil {
+				return nil, err
+			}
+			bucket = item.BucketOf(key, j.set.Buckets)
+			route.Key = fmt.Sprintf("%08d", bucket)
+			return &route, nil
+		}})
+	if err != nil {
+		return nil, nil, err
+	}
+	take = func(b *item.Batch) error {
+		rows := b.Rows[:0]
+		for i, row := range b.Rows {
+			if key, err = j.key(key[:0], b, i, b.Item(i)); err != nil {
+				return err
+			}
+			if wanted[item.BucketOf(key, j.set.Buckets)] {
+				rows = append(rows, row)
+			}
+		}
+		b.Rows = rows
+		return spill.Write(b)
+	}
+	finish = func() error {
+		res.Staged, err = spill.Close()
+		return err
+	}
+	return take, finish, nil
+}
+
+// Check looks that the staged objects are there.
+func (j *verifyJob) Check(ctx context.Context, r plan.Result) error {
+	var res verifyResult
+	if err := json.Unmarshal(r.Body, &res); err != nil {
+		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	}
+	for _, name := range []string{res.Buckets, res.Staged.Index} {
+		if name == "" {
+			continue
+		}
+		if _, err := j.st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
+			return fault.New(fault.NotFound, "staged object %s is gone", name)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep removes what the plan staged.
+func (j *verifyJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error {
+	return sweepStaged(ctx, st, p)
+}

@@ -1,0 +1,291 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/codec/compress"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/manifest"
+	"dynaferry/internal/world"
+)
+
+// files is every source that is a list of files.
+type files struct {
+	at    world.Address
+	loc   world.Location
+	spec  Spec
+	info  Info
+	units []File
+}
+
+func (s *files) Spec() Spec             { return s.spec }
+func (s *files) Info() Info             { return s.info }
+func (s *files) Address() world.Address { return s.at }
+
+// Units keeps files whole: one unit each, in source order.
+func (s *files) Units(context.Context, int64, int) ([]Unit, error) {
+	units := make([]Unit, len(s.units))
+	for i := range s.units {
+		units[i] = Unit{Order: i, File: &s.units[i]}
+	}
+	return units, nil
+}
+
+// openFiles looks for, in this order: what the spec pinned, a history of ours, a native export, loose files.
+func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec) (Source, error) {
+	loc, err := w.Existing(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	s := &files{at: at, loc: loc, spec: spec}
+	s.info = Info{URL: at.String(), Items: -1, Form: spec.Form}
+	if spec.Form == "" || spec.Kind == KindDataset || spec.Kind == KindExport {
+		for _, try := range []func(context.Context) (bool, error){s.openDataset, s.openExport} {
+			found, err := try(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if found {
+				return s.finish(ctx)
+			}
+		}
+	}
+	if err := s.openLoose(ctx); err != nil {
+		return nil, err
+	}
+	return s.finish(ctx)
+}
+
+// finish draws the seal over everything that would make a task read something else.
+func (s *files) finish(ctx context.Context) (Source, error) {
+	h := sha256.New()
+	for _, f := range s.units {
+		fmt.Fprintf(h, "%q %d %q %q\n", f.Name, f.Size, f.ETag, f.MD5)
+		s.info.Bytes += f.Size
+	}
+	s.spec.Seal = hex.EncodeToString(h.Sum(nil)[:16])
+	s.spec.Kind = s.info.Kind
+	if s.info.Definition == nil {
+		def, err := readDefinition(ctx, s.loc)
+		if err != nil {
+			return nil, err
+		}
+		s.info.Definition = def
+	}
+	if s.info.Keys == nil && s.info.Definition != nil {
+		s.info.Keys = &s.info.Definition.Keys
+	}
+	return s, nil
+}
+
+// DefinitionName is where a table's definition is stored beside its data.
+const DefinitionName = dataset.Hidden + "/definition.json"
+
+// readDefinition finds the table definition stored beside the data, at the location itself or, for an export's folder or a
+// file, at the nearest folder above that has one.
+func readDefinition(ctx context.Context, loc world.Location) (*dynamo.Definition, error) {
+	for dir := loc.Prefix; ; dir = path.Dir(dir) {
+		if dir == "." {
+			dir = ""
+		}
+		data, _, err := blob.ReadAll(ctx, loc.Bucket, path.Join(dir, DefinitionName), 1<<20)
+		if err == nil {
+			var def dynamo.Definition
+			if err := json.Unmarshal(data, &def); err != nil || def.Version != dynamo.DefinitionVersion {
+				return nil, fault.New(fault.Corrupt, "%s is not a table definition of version %d", path.Join(dir, DefinitionName), dynamo.DefinitionVersion)
+			}
+			return &def, nil
+		}
+		if !errors.Is(err, blob.ErrNotFound) {
+			return nil, fmt.Errorf("look for a table definition: %w", err)
+		}
+		if dir == "" {
+			return nil, nil
+		}
+	}
+}
+
+func (s *files) openDataset(ctx context.Context) (bool, error) {
+	set, err := dataset.Load(ctx, s.loc.Bucket, s.loc.Prefix)
+	if err != nil {
+		return false, err
+	}
+	if set.Head < 0 {
+		if len(set.Open) > 0 {
+			return false, fault.Hint(fault.New(fault.Conflict, "%s: a job is about to publish its first version and has not finished", s.at),
+				"run that job again, it goes on where it stopped")
+		}
+		return false, nil
+	}
+	s.info.Kind, s.info.Form, s.info.Keys, s.info.Schema = KindDataset, set.Last.Form, set.Last.Keys, set.Last.Schema
+	s.info.Items, s.info.Exact, s.info.Time = 0, true, set.Last.Created
+	s.info.Unique = set.Head == 0 && s.info.Keys != nil && set.Last.Extra["unique"] != nil
+	for _, v := range set.Open {
+		s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("version %d of plan %s is decided but not published yet; it is left out", v.Number, v.Plan))
+	}
+	if len(set.Last.Options) > 0 && s.spec.CSV.Cells == "" {
+		if err := json.Unmarshal(set.Last.Options, &s.spec.CSV); err != nil {
+			return false, fault.New(fault.Corrupt, "%s: options of the data set: %w", s.at, err)
+		}
+	}
+	for _, f := range set.Files {
+		s.info.Items += f.Items
+		s.units = append(s.units, File{Name: set.Name(f.Name), Form: set.Last.Form, Compression: compressionOf(f.Name), Size: f.Size,
+			MD5: f.MD5, Items: f.Items, Constants: f.Constants})
+	}
+	return true, nil
+}
+
+func (s *files) openExport(ctx context.Context) (bool, error) {
+	dir := s.loc.Prefix
+	if s.spec.Dir != "" {
+		dir = s.spec.Dir
+	}
+	e, err := manifest.Open(ctx, s.loc.Bucket, dir)
+	if errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if e.Summary.Incremental() {
+		return false, fault.New(fault.Unsupported, "%s is an incremental export; its changes are not items of a table", s.at)
+	}
+	if e.Summary.OutputFormat != "DYNAMODB_JSON" {
+		return false, fault.New(fault.Unsupported, "%s has the output format %s; this program reads DYNAMODB_JSON", s.at, e.Summary.OutputFormat)
+	}
+	s.spec.Dir = e.Dir
+	s.info.Kind, s.info.Form, s.info.Items, s.info.Exact, s.info.Unique = KindExport, DynamoDBJSON, e.Summary.ItemCount, true, true
+	s.info.Warnings = e.Warnings
+	if t, err := time.Parse(time.RFC3339, e.Summary.ExportTime); err == nil {
+		s.info.Time = t
+	}
+	for _, f := range e.Files {
+		s.units = append(s.units, File{Name: f.Name, Form: DynamoDBJSON, Compression: string(compress.Gzip), Size: f.Size, MD5: f.MD5, Items: f.ItemCount})
+	}
+	return true, nil
+}
+
+// openLoose lists files below the address, or takes the one it names.
+func (s *files) openLoose(ctx context.Context) error {
+	s.info.Kind = KindFiles
+	prefix := s.loc.Prefix
+	if prefix != "" {
+		info, err := s.loc.Bucket.Head(ctx, prefix)
+		if err == nil {
+			f, err := s.looseFile(info, "")
+			if err != nil {
+				return err
+			}
+			s.units, s.info.Form, s.spec.File = []File{f}, f.Form, true
+			return nil
+		}
+		if !errors.Is(err, blob.ErrNotFound) {
+			return fmt.Errorf("look at %s: %w", s.at, err)
+		}
+		prefix += "/"
+	}
+	for info, err := range s.loc.Bucket.List(ctx, prefix, "") {
+		if err != nil {
+			return fmt.Errorf("list %s: %w", s.at, err)
+		}
+		rest := strings.TrimPrefix(info.Name, prefix)
+		if hidden(rest) || info.Size == 0 && strings.HasSuffix(info.Name, "/") {
+			continue
+		}
+		f, err := s.looseFile(info, rest)
+		if err != nil {
+			return err
+		}
+		if s.info.Form == "" {
+			s.info.Form = f.Form
+		}
+		s.units = append(s.units, f)
+	}
+	if len(s.units) == 0 {
+		return fault.New(fault.NotFound, "%s: no file, no export and no data set is there", s.at)
+	}
+	return nil
+}
+
+// hidden follows Hive: names that begin with _ or . are no data, in any folder.
+func hidden(name string) bool {
+	for segment := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(segment, ".") || strings.HasPrefix(segment, "_") && !strings.Contains(segment, "=") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *files) looseFile(info blob.Info, rest string) (File, error) {
+	f := File{Name: info.Name, Form: s.spec.Form, Compression: compressionOf(info.Name), Size: info.Size, ETag: info.ETag, Items: -1}
+	if f.Form == "" {
+		f.Form = formOf(info.Name)
+	}
+	if f.Form == "" {
+		return File{}, fault.Hint(fault.New(fault.User, "%s: its name does not tell its format", info.Name),
+			"say it with --from-format parquet|dynamodb-json|json|csv")
+	}
+	for segment := range strings.SplitSeq(path.Dir(rest), "/") {
+		if column, value, ok := dataset.ParseSegment(segment); ok {
+			f.Partition = append(f.Partition, [2]string{column, value})
+		}
+	}
+	return f, nil
+}
+
+func compressionOf(name string) string {
+	switch path.Ext(name) {
+	case ".gz":
+		return string(compress.Gzip)
+	case ".zst", ".zstd":
+		return string(compress.Zstd)
+	}
+	return ""
+}
+
+// formOf tells the form by the suffix; "" when it does not say. JSON stands for either of the JSON forms until the first
+// bytes are seen.
+func formOf(name string) string {
+	for _, suffix := range []string{".gz", ".zst", ".zstd"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	ext := path.Ext(name)
+	switch {
+	case ext == ".parquet" || ext == ".parq":
+		return Parquet
+	case strings.HasSuffix(name, ".dead.jsonl"):
+		return DeadLetters
+	case slices.Contains([]string{".json", ".jsonl", ".ndjson"}, ext):
+		return JSON
+	case ext == ".csv" || ext == ".tsv":
+		return CSV
+	}
+	return ""
+}
+
+// KeysFrom resolves the keys of a source by the order of design section 7: what the user said, the stored definition or
+// description, else a typed error.
+func KeysFrom(given *item.KeySchema, info Info) (*item.KeySchema, error) {
+	if given != nil {
+		return given, nil
+	}
+	if info.Keys != nil {
+		return info.Keys, nil
+	}
+	return nil, fault.Hint(fault.New(fault.User, "%s: the keys of its items are not known", info.URL), "name them: --key id, or --key id --sort created_at")
+}

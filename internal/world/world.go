@@ -1,0 +1,131 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"dynaferry/internal/aws"
+	"dynaferry/internal/blob"
+	"dynaferry/internal/blob/folder"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+)
+
+// Location is a place in a bucket: everything below Prefix, or the object of that name.
+type Location struct {
+	Bucket blob.Bucket
+	Prefix string // without slashes at its ends; "" is the bucket's root
+}
+
+// World opens addresses. It keeps sessions, so that many addresses of one account share credentials and connections.
+// Methods may be called concurrently.
+type World struct {
+	// WrapBucket and WrapClient, when set, decorate whatever is opened: faults in tests, meters.
+	WrapBucket func(blob.Bucket) blob.Bucket
+	WrapClient func(dynamo.Client) dynamo.Client
+
+	mu       sync.Mutex
+	sessions map[aws.Options]*aws.Session
+	clients  map[aws.Options]dynamo.Client
+}
+
+// New returns a world.
+func New() *World {
+	return &World{sessions: map[aws.Options]*aws.Session{}, clients: map[aws.Options]dynamo.Client{}}
+}
+
+func (a Address) options() aws.Options {
+	return aws.Options{Region: a.Region, Endpoint: a.Endpoint, Profile: a.Profile, Role: a.Role}
+}
+
+func (w *World) session(ctx context.Context, o aws.Options) (*aws.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.sessions[o]; s != nil {
+		return s, nil
+	}
+	s, err := aws.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	w.sessions[o] = s
+	return s, nil
+}
+
+// Location opens the bucket or folder of an address to write to; a missing folder is made. A path that names a file gives
+// its folder and its name.
+func (w *World) Location(ctx context.Context, at Address, settings blob.Settings) (Location, error) {
+	return w.open(ctx, at, folder.Options{Settings: settings})
+}
+
+// Existing opens the bucket or folder of an address to read from. A missing path is an error of kind NotFound.
+func (w *World) Existing(ctx context.Context, at Address) (Location, error) {
+	if at.Scheme == File {
+		if _, err := os.Stat(at.Path); errors.Is(err, fs.ErrNotExist) {
+			return Location{}, fault.New(fault.NotFound, "%s does not exist", at)
+		}
+	}
+	return w.open(ctx, at, folder.Options{ReadOnly: true})
+}
+
+func (w *World) open(ctx context.Context, at Address, o folder.Options) (Location, error) {
+	var loc Location
+	switch at.Scheme {
+	case S3:
+		s, err := w.session(ctx, at.options())
+		if err != nil {
+			return loc, err
+		}
+		bucket, err := s.S3(at.Host, "", aws.S3Options{Settings: o.Settings})
+		if err != nil {
+			return loc, err
+		}
+		loc = Location{bucket, at.Path}
+	case File:
+		root, name := at.Path, ""
+		if info, err := os.Stat(root); err == nil && !info.IsDir() {
+			root, name = filepath.Dir(root), filepath.Base(root)
+		}
+		bucket, err := folder.Open(root, o)
+		if err != nil {
+			return loc, err
+		}
+		loc = Location{bucket, name}
+	default:
+		return loc, fault.New(fault.User, "%s is a table, not a place for files", at)
+	}
+	if w.WrapBucket != nil {
+		loc.Bucket = w.WrapBucket(loc.Bucket)
+	}
+	return loc, nil
+}
+
+// Client opens the tables of the account and Region that an address names.
+func (w *World) Client(ctx context.Context, at Address) (dynamo.Client, error) {
+	if at.Scheme != DynamoDB {
+		return nil, fault.New(fault.User, "%s is no table", at)
+	}
+	s, err := w.session(ctx, at.options())
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.clients[at.options()]; c != nil {
+		return c, nil
+	}
+	opened, err := s.DynamoDB()
+	if err != nil {
+		return nil, err
+	}
+	var c dynamo.Client = opened
+	if w.WrapClient != nil {
+		c = w.WrapClient(c)
+	}
+	w.clients[at.options()] = c
+	return c, nil
+}
