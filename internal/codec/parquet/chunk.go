@@ -240,9 +240,7 @@ func (c *chunkWriter) body(dst []byte, coder *hybridEncoder) ([]byte, format.Enc
 	case c.indexing:
 		width := c.dict.width()
 		coder.reset(width)
-		for _, i := range c.idx {
-			coder.put(i)
-		}
+		coder.values(c.idx)
 		dst = append(dst, byte(width))
 		return append(dst, coder.finish()...), format.RLEDictionary
 	}

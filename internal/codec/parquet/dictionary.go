@@ -55,14 +55,40 @@ func (d *dictionary) entry(i int) []byte {
 // entryBytesMax: longer values make no dictionary entries, they would be held twice.
 const entryBytesMax = 256
 
+// probesMax ends a dictionary whose values collide, by chance or because somebody chose them to.
+const probesMax = 100
+
+// textHash hashes short texts in a few multiplications: most dictionaries hold words.
+func textHash(x []byte) uint32 {
+	const k1, k2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
+	n := len(x)
+	var a, b uint64
+	switch {
+	case n > 16:
+		return uint32(xxh3.Hash(x))
+	case n >= 8:
+		a, b = binary.LittleEndian.Uint64(x), binary.LittleEndian.Uint64(x[n-8:])
+	case n >= 4:
+		a = uint64(binary.LittleEndian.Uint32(x)) | uint64(binary.LittleEndian.Uint32(x[n-4:]))<<32
+	case n > 0:
+		a = uint64(x[0]) | uint64(x[n>>1])<<8 | uint64(x[n-1])<<16
+	}
+	h := (a+uint64(n))*k1 ^ (b+k2)*k2
+	return uint32((h ^ h>>29) * k1 >> 32)
+}
+
 // indexLongs appends the index of each value; ok is false when the dictionary has become too large, and n values were
 // taken before that.
 func (d *dictionary) indexLongs(idx []uint32, v []int64) (_ []uint32, n int, ok bool) {
 	d.prepare()
 	for i, x := range v {
 		h := uint32((uint64(x) * 0x9E3779B97F4A7C15) >> 40)
+		probes := 0
 		for h &= d.mask; ; h = (h + 1) & d.mask {
 			e := d.table[h]
+			if probes++; probes > probesMax {
+				return idx, i, false
+			}
 			if e == 0 {
 				if len(d.longs) == dictionaryMax {
 					return idx, i, false
@@ -91,9 +117,13 @@ func (d *dictionary) indexText(idx []uint32, b []byte, start uint32, ends []uint
 		if len(x) > entryBytesMax {
 			return idx, i, false
 		}
-		h := uint32(xxh3.Hash(x))
+		h := textHash(x)
+		probes := 0
 		for h &= d.mask; ; h = (h + 1) & d.mask {
 			e := d.table[h]
+			if probes++; probes > probesMax {
+				return idx, i, false
+			}
 			if e == 0 {
 				if len(d.ends) == dictionaryMax {
 					return idx, i, false

@@ -69,8 +69,38 @@ func (e *hybridEncoder) levels(v []byte) {
 				return
 			}
 		}
+		if e.n == 0 && i+8 <= len(v) {
+			// Eight levels that are not all the same become a packed group at once.
+			word := binary.LittleEndian.Uint64(v[i:])
+			if word != uint64(v[i])*0x0101010101010101 && e.repeat < 8 {
+				for k := range e.group {
+					e.group[k] = uint32(byte(word >> (8 * k)))
+				}
+				e.prev = e.group[7]
+				e.pack()
+				i += 8
+				continue
+			}
+		}
 		e.put(uint32(v[i]))
 		i++
+	}
+}
+
+// values appends values one by one, eight at once where they are no run.
+func (e *hybridEncoder) values(v []uint32) {
+	for len(v) > 0 {
+		if e.n == 0 && e.repeat < 8 && len(v) >= 8 {
+			g := (*[8]uint32)(v)
+			if g[0] != g[1] || g[0] != g[2] || g[0] != g[3] || g[0] != g[4] || g[0] != g[5] || g[0] != g[6] || g[0] != g[7] {
+				e.group, e.prev = *g, g[7]
+				e.pack()
+				v = v[8:]
+				continue
+			}
+		}
+		e.put(v[0])
+		v = v[1:]
 	}
 }
 
@@ -82,13 +112,24 @@ func (e *hybridEncoder) pack() {
 		e.header = len(e.out)
 		e.out = append(e.out, 0)
 	}
-	var acc uint64
-	var bits uint
-	for _, v := range e.group {
-		acc |= uint64(v) << bits
-		for bits += e.width; bits >= 8; bits -= 8 {
-			e.out = append(e.out, byte(acc))
-			acc >>= 8
+	g, w := &e.group, e.width
+	if w <= 16 {
+		// Four values fit a word; eight make 128 bits of which the lowest 8*width count.
+		low := uint64(g[0]) | uint64(g[1])<<w | uint64(g[2])<<(2*w) | uint64(g[3])<<(3*w)
+		high := uint64(g[4]) | uint64(g[5])<<w | uint64(g[6])<<(2*w) | uint64(g[7])<<(3*w)
+		n := len(e.out)
+		e.out = binary.LittleEndian.AppendUint64(e.out, low|high<<(4*w))
+		e.out = binary.LittleEndian.AppendUint64(e.out, high>>(64-4*w))
+		e.out = e.out[:n+int(w)]
+	} else {
+		var acc uint64
+		var bits uint
+		for _, v := range g {
+			acc |= uint64(v) << bits
+			for bits += w; bits >= 8; bits -= 8 {
+				e.out = append(e.out, byte(acc))
+				acc >>= 8
+			}
 		}
 	}
 	e.n, e.repeat = 0, 0

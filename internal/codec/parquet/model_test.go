@@ -115,6 +115,10 @@ func fld(source string, k column.Kind, t item.Type) *column.Field {
 	return &column.Field{Name: source, Source: source, Kind: k, Type: t}
 }
 
+func isoField(source string, k column.Kind) *column.Field {
+	return &column.Field{Name: source, Source: source, Kind: k, Type: item.S, Format: "iso"}
+}
+
 func decimalField(source string, k column.Kind, scale int) *column.Field {
 	return &column.Field{Name: source, Source: source, Kind: k, Type: item.N, Scale: scale}
 }
@@ -133,7 +137,7 @@ func modelSchema() *column.Schema {
 		fld("pk", column.String, item.S), fld("n", column.Long, item.N),
 		decimalField("price", column.Decimal18, 2), decimalField("big", column.Decimal38, 5),
 		fld("ratio", column.Double, item.N), fld("flag", column.Bool, item.BOOL), fld("data", column.Binary, item.B),
-		fld("day", column.Date, item.S), fld("at", column.Timestamp, item.S), fld("kind", column.String, item.S),
+		isoField("day", column.Date), isoField("at", column.Timestamp), fld("kind", column.String, item.S),
 		listOf("tags", item.SS, fld("", column.String, item.S)),
 		listOf("orders", item.L, structOf("", fld("sku", column.String, item.S), fld("qty", column.Long, item.N),
 			listOf("codes", item.L, fld("", column.Long, item.N)))),

@@ -2,9 +2,11 @@ package parquet
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -389,12 +391,22 @@ func TestHybrid(t *testing.T) {
 			}
 		}
 		out := e.finish()
+		var got []uint32
 		theirs, err := (&rle.Encoding{BitWidth: width}).DecodeLevels(nil, out)
 		if err != nil || len(theirs) < len(v) || !bytes.Equal(theirs[:len(v)], v) {
 			t.Fatalf("library reads %v, %v; want %v", theirs, err, v)
 		}
+		var wide hybridEncoder
+		wide.reset(uint(width))
+		for _, x := range v {
+			got = append(got, uint32(x))
+		}
+		wide.values(got)
+		if theirs, err := (&rle.Encoding{BitWidth: width}).DecodeLevels(nil, wide.finish()); err != nil || len(theirs) < len(v) || !bytes.Equal(theirs[:len(v)], v) {
+			t.Fatalf("library reads values %v, %v; want %v", theirs, err, v)
+		}
+		clear(got)
 		d := newHybridDecoder(out, uint(width))
-		got := make([]uint32, len(v))
 		if n := d.read(got); n != len(got) {
 			t.Fatalf("ends after %d of %d", n, len(v))
 		}
@@ -413,5 +425,53 @@ func TestRawZstd(t *testing.T) {
 		if err != nil || !bytes.Equal(out, src) {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
+	}
+}
+
+// TestFooterGolden prints a whole footer as the library decodes it, so that a change of one field is a readable diff.
+func TestFooterGolden(t *testing.T) {
+	small := func() *column.Schema {
+		return &column.Schema{Extra: "_extra", Fields: []*column.Field{
+			fld("pk", column.String, item.S), decimalField("d", column.Decimal18, 2), listOf("tags", item.SS, fld("", column.String, item.S))}}
+	}
+	s, wide := small(), small()
+	data, m := writeData(t, Options{Compression: None, Bloom: []string{"pk"}}, shred(s, modelRows(2, 4)))
+	wide.Fields = append([]*column.Field{fld("first", column.Long, item.N)}, wide.Fields...)
+	file := finishFile(t, data, m, wide)
+	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.MarshalIndent(f.Metadata(), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "footer", string(text)+"\n")
+}
+
+// TestFileMetaRoundTrip: the durable form holds every field, and a flipped bit in it is found.
+func TestFileMetaRoundTrip(t *testing.T) {
+	s := modelSchema()
+	data, m := writeData(t, Options{RowGroupRows: 100, PageBytes: 900, Bloom: []string{"pk", "n"}}, slabs(s, modelRows(2, 250), 50)...)
+	raw, err := m.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := new(FileMeta)
+	if err := back.UnmarshalBinary(raw); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(m.Groups, back.Groups) || m.Rows != back.Rows || m.Size != back.Size || m.Codec != back.Codec {
+		t.Error("metadata came back otherwise")
+	}
+	if !bytes.Equal(finishFile(t, data, m, s), finishFile(t, data, back, s)) {
+		t.Error("metadata that came back make another footer")
+	}
+	for i := range raw {
+		raw[i] ^= 1
+		if err := new(FileMeta).UnmarshalBinary(raw); fault.KindOf(err) != fault.Corrupt && fault.KindOf(err) != fault.Unsupported {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		raw[i] ^= 1
 	}
 }
