@@ -15,7 +15,8 @@ import (
 )
 
 // DynamoDB is a dynamo.Client over the SDK. Request bodies are written by us straight from items' raw bytes and reply
-// bodies are taken before the SDK decodes them; endpoints, signing and errors are the SDK's. It may be used concurrently.
+// bodies are taken before the SDK decodes them; endpoints, signing and errors are the SDK's. It may be used
+// concurrently.
 type DynamoDB struct {
 	sdk    *dynamodb.Client
 	region string

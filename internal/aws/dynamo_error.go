@@ -102,7 +102,9 @@ func throttleOf(body []byte, a *answer, table string) *dynamo.ThrottleError {
 	t := &dynamo.ThrottleError{Table: table, Code: a.code, Message: a.message}
 	// Read here and not from the SDK's types, which look for the member in one spelling only; the service's errors have
 	// two (ThrottlingReasons, and throttlingReasons in ThrottlingException).
-	var reply struct{ ThrottlingReasons []struct{ Reason, Resource string } }
+	var reply struct {
+		ThrottlingReasons []struct{ Reason, Resource string }
+	}
 	if json.Unmarshal(body, &reply) == nil {
 		for _, r := range reply.ThrottlingReasons {
 			t.Reasons = append(t.Reasons, dynamo.ParseReason(r.Reason, r.Resource))

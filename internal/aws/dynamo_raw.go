@@ -25,8 +25,8 @@ const replyBytesMax = 256 << 20
 // refusalBytesMax bounds an error's body as far as we read it.
 const refusalBytesMax = 64 << 10
 
-// exchange is one call's bytes: the body that replaces what the SDK would send, and the reply taken before the SDK reads
-// it. It is the two middlewares at once.
+// exchange is one call's bytes: the body that replaces what the SDK would send, and the reply taken before the SDK
+// reads it. It is the two middlewares at once.
 type exchange struct {
 	body     []byte
 	reply    []byte // in: memory to use; out: the body of a reply with status 200, with item.Slack behind it
@@ -92,8 +92,8 @@ func (r *rawRequest) HandleSerialize(ctx context.Context, in middleware.Serializ
 	return next.HandleSerialize(ctx, in)
 }
 
-// bodyReader tells whether a body was read to its end. The HTTP transport may go on reading a body after it has returned
-// a reply to it; only what was read whole may be used again.
+// bodyReader tells whether a body was read to its end. The HTTP transport may go on reading a body after it has
+// returned a reply to it; only what was read whole may be used again.
 type bodyReader struct {
 	bytes *bytes.Reader
 	end   atomic.Bool
@@ -125,7 +125,8 @@ type refused struct {
 	io.Closer
 }
 
-// HandleDeserialize takes a good reply's body and leaves the SDK an empty object. Of a reply with an error a copy is kept.
+// HandleDeserialize takes a good reply's body and leaves the SDK an empty object. Of a reply with an error a copy is
+// kept.
 func (r *rawReply) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	middleware.DeserializeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleDeserialize(ctx, in)

@@ -24,8 +24,8 @@ type writeReply struct {
 	ConsumedCapacity []consumed
 }
 
-// batchWriteReply finds the members that a reply left unprocessed. The service sends their items back, in an order and a
-// form of its own, so they are compared in canonical form.
+// batchWriteReply finds the members that a reply left unprocessed. The service sends their items back, in an order and
+// a form of its own, so they are compared in canonical form.
 func batchWriteReply(req *dynamo.BatchWriteRequest, body []byte) (*dynamo.BatchWriteReply, error) {
 	var r writeReply
 	if err := json.Unmarshal(body, &r); err != nil {

@@ -24,7 +24,8 @@ const (
 	rampPerSecond = 0.05
 	// feelPerSecond is by how much an unlimited rate grows after a throttle: tenfold in 12 s.
 	feelPerSecond = 0.2
-	// feelFrom is the least an unlimited rate begins with after a throttle: 40,000 units/s, a table's quota, are 30 s away.
+	// feelFrom is the least an unlimited rate begins with after a throttle: 40,000 units/s, a table's quota, are 30 s
+	// away.
 	feelFrom = 100
 	// floorShare is the least share of the budget a cut leaves.
 	floorShare = 0.01
@@ -156,8 +157,8 @@ func (g *Governor) Do(ctx context.Context, need float64, call func(context.Conte
 // Do runs call when need units, what it is expected to consume, are there, and again while it ends Throttled or
 // Unavailable. The call gets a context with the deadline of one try and returns what it consumed, also beside an error
 // when the service told. Do returns nil, the first error that no retry helps, or, after RetryFor or at ctx's end, the
-// last error, still Throttled or Unavailable. A call may have been carried out though its answer was lost: what must not
-// happen twice is not for Do.
+// last error, still Throttled or Unavailable. A call may have been carried out though its answer was lost: what must
+// not happen twice is not for Do.
 func (l *Lane) Do(ctx context.Context, need float64, call func(context.Context) (units float64, err error)) error {
 	return l.do(ctx, need, true, call)
 }
