@@ -12,10 +12,12 @@ import (
 	"dynaferry/internal/item"
 )
 
-// TestMeasured runs every expression of testdata/measured.jsonl and random.jsonl, whose answers were taken from DynamoDB
-// Local 3.3.1 (it carries the service's own expression parser): the exact message, or what the expression does to one
-// item. The random ones were drawn from the grammar, one in eight with a mistake put in; left out are those with two
-// mistakes of which the counterpart reports the other.
+// TestMeasured runs every expression of testdata/measured.jsonl and random.jsonl, whose answers were taken from
+// DynamoDB Local 3.3.1 (it carries the service's own expression parser): the exact message, or what the expression does to one
+// item. The random ones were drawn from the grammar, one in eight with a mistake put in, and are the part of 2,877 draws
+// that agreed: they guard against change and are no independent measure. 118 differed and are left out: operand types
+// that we list otherwise on purpose, the second path that the counterpart names in overlaps (often a wrong one), and
+// texts with two mistakes of which it reports the other.
 func TestMeasured(t *testing.T) {
 	t.Run("chosen", func(t *testing.T) { measured(t, "testdata/measured.jsonl", 700) })
 	t.Run("random", func(t *testing.T) { measured(t, "testdata/random.jsonl", 1000) })
