@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -37,6 +38,7 @@ type app struct {
 	flags    globalFlags
 	story    *story
 	world    *world.World
+	profiled bool // a CPU profile is being written
 	planOnly bool // stop where the plan stands: the command "plan"
 	code     int  // a command that ran well may still end with 3 or 4
 }
@@ -49,6 +51,7 @@ type globalFlags struct {
 	state   string
 	fresh   bool
 	dryRun  bool
+	profile string
 }
 
 // errUsage marks errors of the command line itself.
@@ -56,7 +59,12 @@ var errUsage = errors.New("usage")
 
 // Main runs the program with the arguments behind its name and returns the exit code.
 func Main(args []string, in io.Reader, out, stderr io.Writer) int {
-	a := &app{in: in, out: out, err: stderr, world: newWorld()}
+	return MainIn(world.New(), args, in, out, stderr)
+}
+
+// MainIn is Main in a given world: the fault suites decorate its buckets and clients.
+func MainIn(w *world.World, args []string, in io.Reader, out, stderr io.Writer) int {
+	a := &app{in: in, out: out, err: stderr, world: w}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := a.root()
@@ -66,6 +74,9 @@ func Main(args []string, in io.Reader, out, stderr io.Writer) int {
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	a.story.end()
+	if a.profiled {
+		pprof.StopCPUProfile()
+	}
 	if err == nil {
 		return a.code
 	}
@@ -77,6 +88,19 @@ func Main(args []string, in io.Reader, out, stderr io.Writer) int {
 	code := a.exitCode(cmd, err)
 	a.fail(cmd, err, code)
 	return code
+}
+
+// startProfile begins the profile that a developer asked for.
+func (a *app) startProfile() error {
+	if a.flags.profile == "" {
+		return nil
+	}
+	f, err := os.Create(a.flags.profile)
+	if err != nil {
+		return fault.New(fault.User, "--cpu-profile: %w", err)
+	}
+	a.profiled = true
+	return pprof.StartCPUProfile(f)
 }
 
 // exitCode is the one place where errors become exit codes.
@@ -154,8 +178,9 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
   dynaferry verify dynamodb://Orders dynamodb://Orders2`,
 		SilenceErrors: true, SilenceUsage: true, Version: version(), Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(*cobra.Command, []string) error {
 			a.story = newStory(a.err, a.flags.json, a.flags.quiet)
+			return a.startProfile()
 		},
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
@@ -163,6 +188,8 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p := root.PersistentFlags()
 	p.BoolVar(&a.flags.json, "json", false, "results and the story as JSON, one object a line with a type")
 	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "errors only")
+	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
+	_ = p.MarkHidden("cpu-profile")
 	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.localCommand(), a.demoCommand(),
 		a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root

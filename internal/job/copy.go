@@ -277,7 +277,7 @@ func (j *copyJob) cut(ctx context.Context, src source.Source) ([]json.RawMessage
 	if err != nil {
 		return nil, err
 	}
-	return groups(units, bytes), nil
+	return groups(units, bytes, j.env.workers()), nil
 }
 
 // taskResult is the body of a task's result.

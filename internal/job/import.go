@@ -131,7 +131,7 @@ func (j *importJob) request(src source.Source) plan.Spec {
 			if err != nil {
 				return nil, err
 			}
-			return groups(units, taskBytesFiles), nil
+			return groups(units, taskBytesFiles, j.env.workers()), nil
 		}}
 }
 

@@ -216,11 +216,27 @@ type group struct {
 	Units []source.Unit `json:"units"`
 }
 
-// groups cuts units, in order, into tasks of about bytes each; a unit is never split.
-func groups(units []source.Unit, bytes int64) []json.RawMessage {
+// fairShare lowers the size of a task so that a source too small for several tasks still keeps least workers busy.
+func fairShare(units []source.Unit, bytes int64, least int) int64 {
+	var total int64
+	for _, u := range units {
+		if u.File != nil {
+			total += u.File.Size
+		}
+	}
+	return min(bytes, max(total/int64(max(least, 1))+1, taskBytesLeast))
+}
+
+// taskBytesLeast keeps tasks from becoming more bookkeeping than work.
+const taskBytesLeast = 1 << 20
+
+// groups cuts units, in order, into tasks of about bytes each, at least least of them where there is enough for that; a
+// unit is never split.
+func groups(units []source.Unit, bytes int64, least int) []json.RawMessage {
 	var tasks []json.RawMessage
 	var g group
 	var size int64
+	bytes = fairShare(units, bytes, least)
 	for _, u := range units {
 		var s int64 = bytes // a segment is a task of its own
 		if u.File != nil {

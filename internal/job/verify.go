@@ -116,7 +116,7 @@ func (j *verifyJob) cut(ctx context.Context, srcs [2]source.Source) ([]json.RawM
 		if err != nil {
 			return nil, err
 		}
-		for _, raw := range groups(units, bytes) {
+		for _, raw := range groups(units, bytes, j.env.workers()) {
 			var g group
 			if err := json.Unmarshal(raw, &g); err != nil {
 				return nil, err

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"dynaferry/internal/item"
+	"dynaferry/internal/sample"
 )
 
 // source is where an arbitrary item's choices come from: a seed, or rapid, which can shrink them.
@@ -65,7 +66,7 @@ func AppendArbitrary(dst []byte, seed, i uint64, plain bool) []byte {
 
 // ArbitraryLines appends n export lines of arbitrary items, one in three of them oddly spelled.
 func ArbitraryLines(dst []byte, seed, first uint64, n int) []byte {
-	return appendLines(dst, func(dst []byte, seed, i uint64) []byte {
+	return sample.AppendLines(dst, func(dst []byte, seed, i uint64) []byte {
 		if i%3 > 0 {
 			return AppendArbitrary(dst, seed, i, true)
 		}

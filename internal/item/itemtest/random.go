@@ -1,29 +1,28 @@
 package itemtest
 
-import "math/bits"
+import "dynaferry/internal/sample"
 
-// random is splitmix64: a good sequence for each seed, at a nanosecond a number.
-type random uint64
+// random is the samples' generator under the names that this package's source has.
+type random struct{ sample.Random }
 
-func newRandom(seed, i uint64) random {
-	r := random(seed*0x9e3779b97f4a7c15 ^ bits.RotateLeft64(i*0xd1342543de82ef95, 31))
-	r.next()
-	return r
+func newRandom(seed, i uint64) random { return random{sample.NewRandom(seed, i)} }
+
+func (r *random) next() uint64                 { return r.Next() }
+func (r *random) below(n int) int              { return r.Below(n) }
+func (r *random) one(choices ...string) string { return r.One(choices...) }
+
+// AppendOrder is sample.AppendOrder: one shape, about 700 bytes.
+func AppendOrder(dst []byte, seed, i uint64) []byte { return sample.AppendOrder(dst, seed, i) }
+
+// AppendMixed is sample.AppendMixed: four kinds of item, types that conflict, rare attributes.
+func AppendMixed(dst []byte, seed, i uint64) []byte { return sample.AppendMixed(dst, seed, i) }
+
+// OrderLines is sample.OrderLines.
+func OrderLines(dst []byte, seed, first uint64, n int) []byte {
+	return sample.OrderLines(dst, seed, first, n)
 }
 
-func (r *random) next() uint64 {
-	*r += 0x9e3779b97f4a7c15
-	x := uint64(*r)
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+// MixedLines is sample.MixedLines.
+func MixedLines(dst []byte, seed, first uint64, n int) []byte {
+	return sample.MixedLines(dst, seed, first, n)
 }
-
-// below returns a number from 0 to n-1.
-func (r *random) below(n int) int {
-	hi, _ := bits.Mul64(r.next(), uint64(n))
-	return int(hi)
-}
-
-// one returns one of the choices.
-func (r *random) one(choices ...string) string { return choices[r.below(len(choices))] }
