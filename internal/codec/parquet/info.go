@@ -32,6 +32,8 @@ type ColumnInfo struct {
 	Nulls     int64    `json:"nulls"`
 	Index     bool     `json:"page_index"` // in every row group
 	Bloom     bool     `json:"bloom_filter"`
+	Min       string   `json:"min,omitempty"` // over all row groups, as the value would be read; "" when not known
+	Max       string   `json:"max,omitempty"`
 }
 
 // Info describes the file from its footer alone.
@@ -40,15 +42,22 @@ func (p *Reader) Info() Info {
 		Rows: p.meta.NumRows, CreatedBy: p.meta.CreatedBy, Foreign: p.Foreign(), Note: p.note, Metadata: p.metadata(),
 		Columns: make([]ColumnInfo, len(p.leaves)), Groups: []int64{},
 	}
+	bounds := make([]infoBounds, len(p.leaves))
 	for i, leaf := range p.leaves {
-		info.Columns[i] = ColumnInfo{Path: leaf.path, Type: leaf.element.Type.V.String(), Logical: annotation(leaf.element), Index: true}
+		bounds[i].leaf = leaf
+		info.Columns[i] = ColumnInfo{Path: leaf.path, Type: leaf.element.Type.V.String(),
+			Logical: annotation(leaf.element), Index: true}
 	}
 	for g := range p.meta.RowGroups {
 		group := &p.meta.RowGroups[g]
 		info.Groups = append(info.Groups, group.NumRows)
 		for i := range group.Columns {
 			info.Columns[i].add(&group.Columns[i])
+			bounds[i].add(&group.Columns[i].MetaData)
 		}
+	}
+	for i := range bounds {
+		info.Columns[i].Min, info.Columns[i].Max = bounds[i].texts()
 	}
 	return info
 }
@@ -76,9 +85,9 @@ func union(list []string, s string) []string {
 	return append(list, s)
 }
 
-// Verify opens a finished file of ours again, as a reader would, and holds it against the metadata it was made from: the
-// schema is recognised, row groups and rows are those, every chunk and page lies where it was written and inside of the
-// data, and the page index says the same. It reads footer and page indexes, no pages.
+// Verify opens a finished file of ours again, as a reader would, and holds it against the metadata it was made from:
+// the schema is recognised, row groups and rows are those, every chunk and page lies where it was written and inside
+// of the data, and the page index says the same. It reads footer and page indexes, no pages.
 func Verify(r io.ReaderAt, size int64, m *FileMeta) error {
 	p, err := Open(r, size, ReadOptions{})
 	if err != nil {
@@ -109,7 +118,8 @@ func Verify(r io.ReaderAt, size int64, m *FileMeta) error {
 func (p *Reader) verifyChunk(group *format.RowGroup, i int) error {
 	chunk := &group.Columns[i]
 	start, end := chunkStart(&chunk.MetaData), chunkStart(&chunk.MetaData)+chunk.MetaData.TotalCompressedSize
-	if chunk.OffsetIndexOffset < end || chunk.OffsetIndexLength <= 0 || chunk.OffsetIndexOffset+int64(chunk.OffsetIndexLength) > p.end {
+	if chunk.OffsetIndexOffset < end || chunk.OffsetIndexLength <= 0 ||
+		chunk.OffsetIndexOffset+int64(chunk.OffsetIndexLength) > p.end {
 		return fault.New(fault.Corrupt, "offset index lies at byte %d", chunk.OffsetIndexOffset)
 	}
 	raw := make([]byte, chunk.OffsetIndexLength)
@@ -126,7 +136,8 @@ func (p *Reader) verifyChunk(group *format.RowGroup, i int) error {
 	}
 	for _, page := range index.PageLocations {
 		if page.Offset != at || page.FirstRowIndex <= row || page.FirstRowIndex >= group.NumRows {
-			return fault.New(fault.Corrupt, "page of row %d lies at byte %d, expected at %d", page.FirstRowIndex, page.Offset, at)
+			return fault.New(fault.Corrupt, "page of row %d lies at byte %d, expected at %d", page.FirstRowIndex,
+				page.Offset, at)
 		}
 		at, row = at+int64(page.CompressedPageSize), page.FirstRowIndex
 	}
