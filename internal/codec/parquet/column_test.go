@@ -58,7 +58,8 @@ func stage(t tester, b *item.Batch, slabRows int, o Options) staged {
 	return staged{buf.Bytes(), m, shredder.Stats()}
 }
 
-// publish does what a commit does: metadata through its durable form, Rewrite where the schema asks for it, Footer, Verify.
+// publish does what a commit does: metadata through its durable form, Rewrite where the schema asks for it, Footer,
+// Verify.
 func publish(t tester, s staged, schema *column.Schema) []byte {
 	t.Helper()
 	durable, err := s.meta.AppendBinary(nil)
@@ -179,13 +180,15 @@ func TestArbitraryItemsComeBack(t *testing.T) {
 			}
 			tasks = append(tasks, b)
 		}
-		o := Options{RowGroupRows: rapid.IntRange(1, 8).Draw(t, "group"), PageBytes: rapid.SampledFrom([]int{1, 100, 0}).Draw(t, "page")}
+		o := Options{RowGroupRows: rapid.IntRange(1, 8).Draw(t, "group"), PageBytes: rapid.SampledFrom([]int{1, 100,
+			0}).Draw(t, "page")}
 		roundTrip(t, tasks, rapid.IntRange(1, 5).Draw(t, "slab"), o)
 	})
 }
 
 func TestOrdersComeBack(t *testing.T) {
-	for name, make := range map[string]func([]byte, uint64, uint64) []byte{"orders": itemtest.AppendOrder, "mixed": itemtest.AppendMixed} {
+	for name, make := range map[string]func([]byte, uint64, uint64) []byte{"orders": itemtest.AppendOrder,
+		"mixed": itemtest.AppendMixed} {
 		t.Run(name, func(t *testing.T) {
 			var tasks []*item.Batch
 			for task := range uint64(3) {

@@ -201,8 +201,8 @@ func expandHadoopLZ4(dst, src []byte, size int) ([]byte, error) {
 	return expandLZ4(dst[:0], whole, size)
 }
 
-// expandLZ4 appends one LZ4 block (LZ4_RAW) to dst, up to a length of size. It is our own because it must stop there: the
-// library's decoder of this format doubles its buffer for as long as a block is broken.
+// expandLZ4 appends one LZ4 block (LZ4_RAW) to dst, up to a length of size. It is our own because it must stop there:
+// the library's decoder of this format doubles its buffer for as long as a block is broken.
 func expandLZ4(dst, src []byte, size int) ([]byte, error) {
 	broken := fault.New(fault.Corrupt, "broken lz4 block")
 	start := len(dst)

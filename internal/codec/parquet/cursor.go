@@ -171,8 +171,8 @@ const firstRows = 4
 // stepSlots is how many levels are decoded before their values.
 const stepSlots = 1024
 
-// fill decodes until rows whole rows wait or their values take budget bytes, at least one row. It returns how many wait;
-// fewer than asked for at the end of the chunk.
+// fill decodes until rows whole rows wait or their values take budget bytes, at least one row. It returns how many
+// wait; fewer than asked for at the end of the chunk.
 func (c *cursor) fill(rows, budget int) (int, error) {
 	for {
 		whole := c.rows

@@ -43,8 +43,8 @@ func ownFile(t testing.TB, o Options) []byte {
 	return finishFile(t, data, m, s)
 }
 
-// TestDamageIsFound flips a bit of every byte of a file's data part in turn: what comes back is an error of the right kind
-// or, where the bit was one that nobody needs, the very same items. Never other items.
+// TestDamageIsFound flips a bit of every byte of a file's data part in turn: what comes back is an error of the right
+// kind or, where the bit was one that nobody needs, the very same items. Never other items.
 func TestDamageIsFound(t *testing.T) {
 	s := modelSchema()
 	data, m := writeData(t, Options{RowGroupRows: 40, Compression: Snappy}, slabs(s, modelRows(3, 40), 40)...)
@@ -57,7 +57,8 @@ func TestDamageIsFound(t *testing.T) {
 	for i := 4; i < len(data); i++ {
 		file[i] ^= 0x40
 		got, err := drain(file, ReadOptions{})
-		if kind := fault.KindOf(err); err != nil && kind != fault.Corrupt && kind != fault.Unsupported && kind != fault.Limit {
+		if kind := fault.KindOf(err); err != nil && kind != fault.Corrupt && kind != fault.Unsupported &&
+			kind != fault.Limit {
 			t.Fatalf("byte %d: error of kind %s: %v", i, kind, err)
 		}
 		if err == nil {
@@ -80,7 +81,8 @@ func TestTruncationIsFound(t *testing.T) {
 			t.Fatalf("%d of %d bytes: %v", n, len(file), err)
 		}
 	}
-	if _, err := drain([]byte("PAR1 and then something else PARE"), ReadOptions{}); fault.KindOf(err) != fault.Unsupported {
+	if _, err := drain([]byte("PAR1 and then something else PARE"),
+		ReadOptions{}); fault.KindOf(err) != fault.Unsupported {
 		t.Errorf("encrypted footer: %v", err)
 	}
 }
@@ -91,13 +93,17 @@ func TestLiesStayCheap(t *testing.T) {
 	leaf := &node{element: &elementsOf(modelSchema())[1], maxDef: 1, path: "pk", leaves: 1}
 	huge := make([]byte, 0, 100)
 	for name, p := range map[string][]byte{
-		"raw size":      appendPage(huge, pageHead{encoding: 0, values: 1, raw: 1<<31 - 1}, []byte("abc")),
-		"values":        appendPage(huge, pageHead{encoding: 0, values: 1<<31 - 1, raw: 9}, appendLevels(nil, []byte{0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 1})),
-		"dictionary":    appendPage(huge, pageHead{dictionary: true, values: 1<<31 - 1, raw: 4}, []byte{0, 0, 0, 0}),
-		"length":        appendPage(huge, pageHead{encoding: 0, values: 1, raw: 10}, append(appendLevels(nil, []byte{2, 1}), 0xFF, 0xFF, 0xFF, 0x7F)),
-		"delta count":   appendPage(huge, pageHead{encoding: 6, values: 1, raw: 20}, append(appendLevels(nil, []byte{2, 1}), 128, 1, 4, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0, 0, 0, 0, 0, 0)),
-		"no such page":  appendPage(huge, pageHead{encoding: 77, values: 1, raw: 6}, appendLevels(nil, []byte{2, 1})),
-		"endless index": appendPage(huge, pageHead{encoding: 8, values: 1, raw: 7}, append(appendLevels(nil, []byte{2, 1}), 33)),
+		"raw size": appendPage(huge, pageHead{encoding: 0, values: 1, raw: 1<<31 - 1}, []byte("abc")),
+		"values": appendPage(huge, pageHead{encoding: 0, values: 1<<31 - 1, raw: 9}, appendLevels(nil,
+			[]byte{0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 1})),
+		"dictionary": appendPage(huge, pageHead{dictionary: true, values: 1<<31 - 1, raw: 4}, []byte{0, 0, 0, 0}),
+		"length": appendPage(huge, pageHead{encoding: 0, values: 1, raw: 10}, append(appendLevels(nil, []byte{2,
+			1}), 0xFF, 0xFF, 0xFF, 0x7F)),
+		"delta count": appendPage(huge, pageHead{encoding: 6, values: 1, raw: 20}, append(appendLevels(nil, []byte{2,
+			1}), 128, 1, 4, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0, 0, 0, 0, 0, 0)),
+		"no such page": appendPage(huge, pageHead{encoding: 77, values: 1, raw: 6}, appendLevels(nil, []byte{2, 1})),
+		"endless index": appendPage(huge, pageHead{encoding: 8, values: 1, raw: 7}, append(appendLevels(nil, []byte{2,
+			1}), 33)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -150,7 +156,8 @@ func TestDamagedFilesNeverPanic(t *testing.T) {
 	for name, file := range seeds(t) {
 		r := rand.New(rand.NewPCG(1, uint64(len(file))))
 		for range rounds {
-			if _, err := drain(mutate(r, file), ReadOptions{PageBytesMax: 1 << 20}); err != nil && fault.KindOf(err) == fault.Bug {
+			if _, err := drain(mutate(r, file), ReadOptions{PageBytesMax: 1 << 20}); err != nil &&
+				fault.KindOf(err) == fault.Bug {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
@@ -158,7 +165,8 @@ func TestDamagedFilesNeverPanic(t *testing.T) {
 }
 
 func seeds(t testing.TB) map[string][]byte {
-	all := map[string][]byte{"own zstd": ownFile(t, Options{PageBytes: 500}), "own none": ownFile(t, Options{Compression: None})}
+	all := map[string][]byte{"own zstd": ownFile(t, Options{PageBytes: 500}), "own none": ownFile(t,
+		Options{Compression: None})}
 	paths, _ := filepath.Glob("testdata/*.parquet")
 	for _, path := range paths {
 		file, err := os.ReadFile(path)
@@ -179,7 +187,8 @@ func FuzzReader(f *testing.F) {
 		if seed != 0 && len(file) > 0 {
 			file = mutate(rand.New(rand.NewPCG(seed, 7)), file)
 		}
-		if _, err := drain(file, ReadOptions{PageBytesMax: 1 << 20, BatchRows: 100}); err != nil && fault.KindOf(err) == fault.Bug {
+		if _, err := drain(file, ReadOptions{PageBytesMax: 1 << 20, BatchRows: 100}); err != nil &&
+			fault.KindOf(err) == fault.Bug {
 			t.Fatal(err)
 		}
 	})

@@ -126,10 +126,12 @@ func newDeltaDecoder(in []byte) (d deltaDecoder, ok bool) {
 		return d, false
 	}
 	in = in[n:]
-	if block == 0 || block > deltaBlockMax || minis == 0 || minis > deltaMinisMax || block%minis != 0 || block/minis%8 != 0 {
+	if block == 0 || block > deltaBlockMax || minis == 0 || minis > deltaMinisMax || block%minis != 0 ||
+		block/minis%8 != 0 {
 		return d, false
 	}
-	return deltaDecoder{in: in, perMini: int(block / minis), minis: int(minis), left: total, last: first, first: true}, true
+	return deltaDecoder{in: in, perMini: int(block / minis), minis: int(minis), left: total, last: first,
+		first: true}, true
 }
 
 // mini loads the next miniblock.
@@ -226,7 +228,8 @@ func loadTail(p []byte, at, shift uint) uint64 {
 	return v
 }
 
-// rest returns the bytes behind the encoded values without decoding them, which is where DELTA_LENGTH_BYTE_ARRAY keeps its text.
+// rest returns the bytes behind the encoded values without decoding them, which is where DELTA_LENGTH_BYTE_ARRAY
+// keeps its text.
 func (d deltaDecoder) rest() ([]byte, bool) {
 	if d.left > 0 && d.first {
 		d.left--

@@ -10,8 +10,8 @@
 //   - Pages begin at row boundaries. A row group's chunks have one kind each; another kind begins a new row group.
 //   - What a file of ours holds comes back as the same items: the schema travels in the metadata "dynaferry.schema" and
 //     is checked against the file's own; without it (a foreign rewrite drops it) the rules for foreign files apply.
-//   - Reading damaged or hostile bytes ends in an error of kind Corrupt (or Limit) with a file offset; never in a panic,
-//     never in memory beyond the limits of ReadOptions.
+//   - Reading damaged or hostile bytes ends in an error of kind Corrupt (or Limit) with a file offset; never in a
+//     panic, never in memory beyond the limits of ReadOptions.
 //
 // The byte-level description is docs/formats/parquet.md. It imports column, item, codec and fault; sources, sinks and
 // jobs import it.

@@ -8,8 +8,8 @@ import (
 	"dynaferry/internal/column"
 )
 
-// elementsOf is the schema as the footer has it: depth first, the root in front (LogicalTypes.md). Logical and converted
-// types are both given, for readers old and new.
+// elementsOf is the schema as the footer has it: depth first, the root in front (LogicalTypes.md). Logical and
+// converted types are both given, for readers old and new.
 func elementsOf(s *column.Schema) []format.SchemaElement {
 	children := len(s.Fields)
 	if s.Extra != "" {

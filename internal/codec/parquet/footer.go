@@ -103,8 +103,8 @@ func Footer(m *FileMeta, s *column.Schema, f FooterOptions) (tail []byte, err er
 	return b.finish(m, s, f)
 }
 
-// eachGroup calls do for every row group with the leaves it has, those it shall have, and for each of the latter the index
-// of its chunk or -1.
+// eachGroup calls do for every row group with the leaves it has, those it shall have, and for each of the latter the
+// index of its chunk or -1.
 func eachGroup(m *FileMeta, s *column.Schema, do func(g *GroupMeta, from, to []leaf, chunkOf []int) error) error {
 	to, err := leavesOf(s)
 	if err != nil {
@@ -270,10 +270,12 @@ func describe(c *ChunkMeta, l *leaf) columnMetaData {
 	}
 	if c.Dictionary >= 0 {
 		m.DictionaryPageOffset = c.Dictionary
-		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DictionaryPage, Encoding: format.Plain, Count: 1})
+		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DictionaryPage,
+			Encoding: format.Plain, Count: 1})
 	}
 	for _, e := range slices.Sorted(maps.Keys(used)) {
-		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DataPage, Encoding: e, Count: used[e]})
+		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DataPage, Encoding: e,
+			Count: used[e]})
 		m.Encoding = append(m.Encoding, e)
 	}
 	if c.Dictionary >= 0 && used[format.Plain] == 0 {
@@ -293,11 +295,13 @@ func (b *footerBuilder) finish(m *FileMeta, s *column.Schema, f FooterOptions) (
 	for i := range b.groups {
 		keepInFile(&b.groups[i], b.chunks[i], b.dataEnd)
 	}
-	meta := fileMetaData{Version: 2, Schema: elementsOf(s), NumRows: m.Rows, RowGroups: b.groups, CreatedBy: createdBy(f.Version)}
+	meta := fileMetaData{Version: 2, Schema: elementsOf(s), NumRows: m.Rows, RowGroups: b.groups,
+		CreatedBy: createdBy(f.Version)}
 	if meta.RowGroups == nil {
 		meta.RowGroups = []rowGroup{}
 	}
-	meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: SchemaKey, Value: string(s.AppendJSON(nil))})
+	meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: SchemaKey,
+		Value: string(s.AppendJSON(nil))})
 	for _, key := range slices.Sorted(maps.Keys(f.KeyValue)) {
 		meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: key, Value: f.KeyValue[key]})
 	}

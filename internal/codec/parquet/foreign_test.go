@@ -72,7 +72,8 @@ func TestForeignFiles(t *testing.T) {
 	}
 	same := func(a, b string) {
 		o := ReadOptions{Epoch: "us"} // the precision of timestamps differs
-		if x, y := readAll(t, fixture(t, a), o), readAll(t, fixture(t, b), o); strings.Join(x, "\n") != strings.Join(y, "\n") {
+		if x, y := readAll(t, fixture(t, a), o), readAll(t, fixture(t, b), o); strings.Join(x, "\n") != strings.Join(y,
+			"\n") {
 			t.Errorf("%s and %s hold the same values and read differently", a, b)
 		}
 	}
@@ -126,7 +127,8 @@ func TestForeignOptions(t *testing.T) {
 	}})
 	golden(t, "options", strings.Join(lines, "\n")+"\n")
 	for path, want := range map[string]string{"nobody": "S", "i8": "X", "st": "SS"} {
-		if _, err := Open(bytes.NewReader(file), int64(len(file)), ReadOptions{Types: map[string]string{path: want}}); fault.KindOf(err) != fault.User && path != "st" {
+		if _, err := Open(bytes.NewReader(file), int64(len(file)),
+			ReadOptions{Types: map[string]string{path: want}}); fault.KindOf(err) != fault.User && path != "st" {
 			t.Errorf("types %s: %s gives %v", path, want, err)
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// indexes appends the column indexes of all row groups in the schema's leaf order, then the offset indexes (PageIndex.md).
+// indexes appends the column indexes of all row groups in the schema's leaf order, then the offset indexes
+// (PageIndex.md).
 func (b *footerBuilder) indexes() error {
 	for g := range b.groups {
 		for i, c := range b.chunks[g] {

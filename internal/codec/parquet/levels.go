@@ -78,7 +78,8 @@ func levelStreams(body []byte, l *leaf) (rep, def hybridDecoder, err error) {
 }
 
 // deriver makes the levels of a leaf without values from those of a sibling with which it shares depth leading nodes: a
-// slot of the sibling that repeats below the shared nodes is no slot of the new leaf, and its definition ends with them.
+// slot of the sibling that repeats below the shared nodes is no slot of the new leaf, and its definition ends with
+// them.
 type deriver struct {
 	leaf  *leaf // the sibling
 	depth int

@@ -51,7 +51,8 @@ func (m *FileMeta) AppendBinary(dst []byte) ([]byte, error) {
 	return append(dst, packed...), nil
 }
 
-// MarshalBinary is AppendBinary into a new slice; it makes FileMeta fit encoding/json's []byte members through their owner.
+// MarshalBinary is AppendBinary into a new slice; it makes FileMeta fit encoding/json's []byte members through their
+// owner.
 func (m *FileMeta) MarshalBinary() ([]byte, error) { return m.AppendBinary(nil) }
 
 // UnmarshalBinary reads the durable form. Errors are of kind Corrupt, or Unsupported for a version from the future.
@@ -65,7 +66,8 @@ func (m *FileMeta) UnmarshalBinary(data []byte) error {
 			"use the dynaferry version that began this plan, or a newer one")
 	}
 	if sum := xxh3.Hash(data[head:]); sum != binary.LittleEndian.Uint64(data[5:]) {
-		return fault.New(fault.Corrupt, "file metadata has checksum %016x, its bytes %016x", binary.LittleEndian.Uint64(data[5:]), sum)
+		return fault.New(fault.Corrupt, "file metadata has checksum %016x, its bytes %016x",
+			binary.LittleEndian.Uint64(data[5:]), sum)
 	}
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(metaBytesMax))
 	if err != nil {
@@ -88,8 +90,8 @@ func (m *FileMeta) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// nameless is the schema with short names in place of its own: columns are told apart by their attributes, names are given
-// by the schema that the footer is made for, and those of a task may not even be unique yet.
+// nameless is the schema with short names in place of its own: columns are told apart by their attributes, names are
+// given by the schema that the footer is made for, and those of a task may not even be unique yet.
 func nameless(s *column.Schema) *column.Schema {
 	c := *s
 	c.Fields = namelessFields(s.Fields)
@@ -162,7 +164,8 @@ func (e *metaEncoder) bounds(b *Bounds) {
 	e.bytes(b.Max)
 }
 
-// metaDecoder reads what metaEncoder wrote; the first thing that makes no sense ends in err, after which it yields zeros.
+// metaDecoder reads what metaEncoder wrote; the first thing that makes no sense ends in err, after which it yields
+// zeros.
 type metaDecoder struct {
 	in  []byte
 	err error

@@ -146,7 +146,8 @@ func modelSchema() *column.Schema {
 }
 
 func modelRow(r *rand.Rand, i int) row {
-	m := row{"pk": fmt.Sprintf("customer-%08d", i), "n": int64(i) * 7, "kind": []string{"a", "bb", "ccc", "dddd"}[r.IntN(4)]}
+	m := row{"pk": fmt.Sprintf("customer-%08d", i), "n": int64(i) * 7, "kind": []string{"a", "bb", "ccc",
+		"dddd"}[r.IntN(4)]}
 	some := func(name string, v any) {
 		if r.IntN(4) > 0 {
 			m[name] = v

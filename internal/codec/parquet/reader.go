@@ -118,11 +118,13 @@ func readFooter(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, fault.New(fault.Corrupt, "no parquet file: it begins with %q", head)
 	}
 	if string(tail[4:]) != magic {
-		return nil, fault.At(fault.New(fault.Corrupt, "parquet file is cut off: it ends with %q", tail[4:]), fault.Place{Offset: size - 4})
+		return nil, fault.At(fault.New(fault.Corrupt, "parquet file is cut off: it ends with %q", tail[4:]),
+			fault.Place{Offset: size - 4})
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
 	if n > size-12 || n > FooterBytesMax {
-		return nil, fault.At(fault.New(fault.Corrupt, "footer says %d bytes in a file of %d", n, size), fault.Place{Offset: size - 8})
+		return nil, fault.At(fault.New(fault.Corrupt, "footer says %d bytes in a file of %d", n, size),
+			fault.Place{Offset: size - 8})
 	}
 	footer := make([]byte, n)
 	return footer, readAt(r, footer, size-8-n)
@@ -170,11 +172,14 @@ func (p *Reader) checkChunk(group *format.RowGroup, i int) error {
 	if m.Type != leaf.element.Type.V {
 		return fault.New(fault.Corrupt, "chunk has type %s, its column %s", m.Type, leaf.element.Type.V)
 	}
-	if m.NumValues < 0 || m.NumValues > 1<<56 || leaf.maxRep == 0 && m.NumValues != group.NumRows || m.NumValues < group.NumRows {
+	if m.NumValues < 0 || m.NumValues > 1<<56 || leaf.maxRep == 0 && m.NumValues != group.NumRows ||
+		m.NumValues < group.NumRows {
 		return fault.New(fault.Corrupt, "chunk has %d values in a row group of %d rows", m.NumValues, group.NumRows)
 	}
-	if at := chunkStart(m); m.NumValues > 0 && (at < 4 || at >= p.end || m.TotalCompressedSize <= 0 || m.TotalCompressedSize > p.end-at) {
-		return fault.New(fault.Corrupt, "chunk of %d bytes begins at byte %d, the footer at %d", m.TotalCompressedSize, at, p.end)
+	if at := chunkStart(m); m.NumValues > 0 && (at < 4 || at >= p.end || m.TotalCompressedSize <= 0 ||
+		m.TotalCompressedSize > p.end-at) {
+		return fault.New(fault.Corrupt, "chunk of %d bytes begins at byte %d, the footer at %d", m.TotalCompressedSize,
+			at, p.end)
 	}
 	return nil
 }

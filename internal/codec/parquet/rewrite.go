@@ -94,7 +94,8 @@ func (r *rewriter) reader(g *GroupMeta, from []leaf, chunks []int) *groupReader 
 // nodeOf is a leaf of ours as the page reader sees it.
 func nodeOf(l *leaf) *node {
 	elements := appendElements(nil, l.Field)
-	return &node{name: l.Field.Name, element: &elements[0], maxDef: int(l.MaxDef), maxRep: int(l.MaxRep), leaves: 1, path: l.name()}
+	return &node{name: l.Field.Name, element: &elements[0], maxDef: int(l.MaxDef), maxRep: int(l.MaxRep), leaves: 1,
+		path: l.name()}
 }
 
 // rebuild decodes a row group and shreds its rows anew.
@@ -128,7 +129,8 @@ func (r *rewriter) rebuild(g *GroupMeta, schema *column.Schema, from []leaf) err
 	return rows.end()
 }
 
-// convert re-encodes the chunks whose leaf has another form in the schema; fits is false when a value has no place there.
+// convert re-encodes the chunks whose leaf has another form in the schema; fits is false when a value has no place
+// there.
 func (r *rewriter) convert(g *GroupMeta, from []leaf) (converted map[string]*chunkWriter, fits bool, err error) {
 	converted = map[string]*chunkWriter{}
 	index := byKey(r.to)

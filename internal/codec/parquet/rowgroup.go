@@ -43,7 +43,8 @@ func (w *Writer) endRowGroup() error {
 
 // chunk writes one chunk and describes it in m.
 func (w *Writer) chunk(c *chunkWriter, m *ChunkMeta) error {
-	*m = ChunkMeta{Codec: w.compress.codec, Dictionary: -1, Slots: c.slotAll, Nulls: c.nullAll, Pages: make([]PageMeta, len(c.pages))}
+	*m = ChunkMeta{Codec: w.compress.codec, Dictionary: -1, Slots: c.slotAll, Nulls: c.nullAll,
+		Pages: make([]PageMeta, len(c.pages))}
 	start := w.offset
 	if c.dictUsed {
 		m.Dictionary = start

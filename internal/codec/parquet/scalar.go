@@ -139,7 +139,8 @@ func integerScalar(e *format.SchemaElement, epoch string) scalar {
 			return clockScalar(3)
 		case converted(deprecated.TimeMicros):
 			return clockScalar(6)
-		case converted(deprecated.Uint8), converted(deprecated.Uint16), converted(deprecated.Uint32), converted(deprecated.Uint64):
+		case converted(deprecated.Uint8), converted(deprecated.Uint16), converted(deprecated.Uint32),
+			converted(deprecated.Uint64):
 			return unsignedScalar(e.Type.V)
 		}
 	}

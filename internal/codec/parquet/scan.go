@@ -197,7 +197,8 @@ func (h *header) whole() bool {
 	return h.kind == format.IndexPage && h.seen >= 3
 }
 
-// parseHeader reads a page header at the start of in and returns its length; ok is false when in is too short or broken.
+// parseHeader reads a page header at the start of in and returns its length; ok is false when in is too short or
+// broken.
 func parseHeader(in []byte) (h header, n int, ok bool) {
 	c := compact{in: in}
 	ignored := int64(0)

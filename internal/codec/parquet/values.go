@@ -270,8 +270,8 @@ func (d *values) split(v *column.Vector, n int) bool {
 	return true
 }
 
-// vectorBytesMax bounds the text of one vector: its ends have 32 bits, and a dictionary can repeat a long value as often
-// as it likes.
+// vectorBytesMax bounds the text of one vector: its ends have 32 bits, and a dictionary can repeat a long value as
+// often as it likes.
 const vectorBytesMax = 1 << 27
 
 // look appends dictionary entries; false when an index is beyond them.

@@ -24,7 +24,8 @@ import (
 // TestLibraryReadsOurPages compares every value that parquet-go reads with what went in.
 func TestLibraryReadsOurPages(t *testing.T) {
 	s, rows := modelSchema(), modelRows(5, 2500)
-	for _, o := range []Options{{}, {Compression: Snappy, PageBytes: 300}, {Compression: Gzip, RowGroupRows: 700}, {Compression: None}, {Level: 3}} {
+	for _, o := range []Options{{}, {Compression: Snappy, PageBytes: 300}, {Compression: Gzip, RowGroupRows: 700},
+		{Compression: None}, {Level: 3}} {
 		data, m := writeData(t, o, slabs(s, rows, 400)...)
 		file := finishFile(t, data, m, s)
 		f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
@@ -108,12 +109,15 @@ func vectorValues(v *column.Vector) []string {
 // (whose levels come from a sibling); a leaf of another kind begins a new row group.
 func TestSchemaGrows(t *testing.T) {
 	orders := func(members ...*column.Field) *column.Schema {
-		return &column.Schema{Extra: "_extra", Fields: []*column.Field{fld("pk", column.String, item.S), listOf("orders", item.L, structOf("", members...))}}
+		return &column.Schema{Extra: "_extra", Fields: []*column.Field{fld("pk", column.String, item.S), listOf("orders",
+			item.L, structOf("", members...))}}
 	}
 	first := orders(fld("sku", column.String, item.S))
-	second := orders(fld("sku", column.String, item.S), fld("qty", column.Long, item.N), listOf("codes", item.L, fld("", column.Long, item.N)))
+	second := orders(fld("sku", column.String, item.S), fld("qty", column.Long, item.N), listOf("codes", item.L,
+		fld("", column.Long, item.N)))
 	second.Fields = append(second.Fields, fld("flag", column.Bool, item.BOOL))
-	third := orders(fld("sku", column.String, item.S), decimalField("qty", column.Decimal18, 1), listOf("codes", item.L, fld("", column.Long, item.N)))
+	third := orders(fld("sku", column.String, item.S), decimalField("qty", column.Decimal18, 1), listOf("codes",
+		item.L, fld("", column.Long, item.N)))
 	third.Fields = append(third.Fields, fld("flag", column.Bool, item.BOOL))
 
 	full := modelRows(9, 300)
@@ -149,7 +153,8 @@ func TestSchemaGrows(t *testing.T) {
 			rows = append(rows, cutTo(r, "sku", "qty", "codes"))
 		}
 	}
-	data, m := writeData(t, Options{PageBytes: 200}, shred(first, rows[:50]), shred(first, rows[50:100]), shred(second, rows[100:200]), shred(third, rows[200:]))
+	data, m := writeData(t, Options{PageBytes: 200}, shred(first, rows[:50]), shred(first, rows[50:100]),
+		shred(second, rows[100:200]), shred(third, rows[200:]))
 	if len(m.Groups) != 2 || m.Groups[0].Rows != 200 || m.Groups[1].Rows != 100 || m.Schemas[0] != second {
 		t.Fatalf("row groups %d, %d rows in the first", len(m.Groups), m.Groups[0].Rows)
 	}
@@ -216,9 +221,11 @@ func TestFooterAddsColumns(t *testing.T) {
 func widened() *column.Schema {
 	wide := modelSchema()
 	orders, home := wide.Fields[11].Elem, wide.Fields[12]
-	orders.Fields = append([]*column.Field{fld("note", column.String, item.S), listOf("deep", item.L, fld("", column.Bool, item.BOOL))}, orders.Fields...)
+	orders.Fields = append([]*column.Field{fld("note", column.String, item.S), listOf("deep", item.L, fld("",
+		column.Bool, item.BOOL))}, orders.Fields...)
 	home.Fields = append(home.Fields, structOf("geo", fld("x", column.Double, item.N)))
-	wide.Fields = append(wide.Fields, fld("new", column.Long, item.N), listOf("news", item.L, fld("", column.String, item.S)))
+	wide.Fields = append(wide.Fields, fld("new", column.Long, item.N), listOf("news", item.L, fld("", column.String,
+		item.S)))
 	slices.Reverse(wide.Fields)
 	for _, f := range wide.Fields {
 		f.Name = "N_" + f.Name
@@ -244,7 +251,8 @@ func (o onlyRanges) ReadAt(p []byte, at int64) (int, error) {
 func TestStatistics(t *testing.T) {
 	long := func(fill string) string { return strings.Repeat(fill, 40) }
 	s := &column.Schema{Extra: "_extra", Fields: []*column.Field{
-		fld("s", column.String, item.S), fld("n", column.Long, item.N), decimalField("d", column.Decimal38, 2), fld("x", column.Double, item.N),
+		fld("s", column.String, item.S), fld("n", column.Long, item.N), decimalField("d", column.Decimal38, 2), fld("x",
+			column.Double, item.N),
 		fld("b", column.Binary, item.B)}}
 	rows := []row{
 		{"s": long("né"), "n": int64(-5), "d": big.NewInt(-7), "x": 0.0, "b": strings.Repeat("\xff", 70)},
@@ -253,7 +261,8 @@ func TestStatistics(t *testing.T) {
 	}
 	data, m := writeData(t, Options{}, shred(s, rows))
 	chunk := func(i int) Bounds { return m.Groups[0].Chunks[i].Bounds }
-	if b := chunk(0); b.MinExact || string(b.Min) != long("né")[:64] || !b.MaxExact || string(b.Max) != long("\U0010FFFF") {
+	if b := chunk(0); b.MinExact || string(b.Min) != long("né")[:64] || !b.MaxExact ||
+		string(b.Max) != long("\U0010FFFF") {
 		t.Errorf("text bounds %q %q", b.Min, b.Max)
 	}
 	if b := chunk(2); !signedLess(b.Min, b.Max) || b.Min[15] != 0xF9 {
@@ -267,7 +276,8 @@ func TestStatistics(t *testing.T) {
 			t.Errorf("raise %q is %q", value, got)
 		}
 	}
-	for value, want := range map[string]string{"a\U0010FFFF": "b", "\uD7FF": "\uE000", "é": "ê", "\x7f": "\u0080", "\uFFFC": "\uFFFD", "\uFFFD": "\uFFFE", long("€")[:63]: long("€")[:60] + "₭"} {
+	for value, want := range map[string]string{"a\U0010FFFF": "b", "\uD7FF": "\uE000", "é": "ê", "\x7f": "\u0080",
+		"\uFFFC": "\uFFFD", "\uFFFD": "\uFFFE", long("€")[:63]: long("€")[:60] + "₭"} {
 		if got := raise([]byte(value), true); string(got) != want {
 			t.Errorf("raise %q is %q", value, got)
 		}
@@ -402,7 +412,8 @@ func TestHybrid(t *testing.T) {
 			got = append(got, uint32(x))
 		}
 		wide.values(got)
-		if theirs, err := (&rle.Encoding{BitWidth: width}).DecodeLevels(nil, wide.finish()); err != nil || len(theirs) < len(v) || !bytes.Equal(theirs[:len(v)], v) {
+		if theirs, err := (&rle.Encoding{BitWidth: width}).DecodeLevels(nil, wide.finish()); err != nil ||
+			len(theirs) < len(v) || !bytes.Equal(theirs[:len(v)], v) {
 			t.Fatalf("library reads values %v, %v; want %v", theirs, err, v)
 		}
 		clear(got)
@@ -432,7 +443,8 @@ func TestRawZstd(t *testing.T) {
 func TestFooterGolden(t *testing.T) {
 	small := func() *column.Schema {
 		return &column.Schema{Extra: "_extra", Fields: []*column.Field{
-			fld("pk", column.String, item.S), decimalField("d", column.Decimal18, 2), listOf("tags", item.SS, fld("", column.String, item.S))}}
+			fld("pk", column.String, item.S), decimalField("d", column.Decimal18, 2), listOf("tags", item.SS, fld("",
+				column.String, item.S))}}
 	}
 	s, wide := small(), small()
 	data, m := writeData(t, Options{Compression: None, Bloom: []string{"pk"}}, shred(s, modelRows(2, 4)))
@@ -452,7 +464,8 @@ func TestFooterGolden(t *testing.T) {
 // TestFileMetaRoundTrip: the durable form holds every field, and a flipped bit in it is found.
 func TestFileMetaRoundTrip(t *testing.T) {
 	s := modelSchema()
-	data, m := writeData(t, Options{RowGroupRows: 100, PageBytes: 900, Bloom: []string{"pk", "n"}}, slabs(s, modelRows(2, 250), 50)...)
+	data, m := writeData(t, Options{RowGroupRows: 100, PageBytes: 900, Bloom: []string{"pk", "n"}}, slabs(s,
+		modelRows(2, 250), 50)...)
 	raw, err := m.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -469,7 +482,8 @@ func TestFileMetaRoundTrip(t *testing.T) {
 	}
 	for i := range raw {
 		raw[i] ^= 1
-		if err := new(FileMeta).UnmarshalBinary(raw); fault.KindOf(err) != fault.Corrupt && fault.KindOf(err) != fault.Unsupported {
+		if err := new(FileMeta).UnmarshalBinary(raw); fault.KindOf(err) != fault.Corrupt &&
+			fault.KindOf(err) != fault.Unsupported {
 			t.Fatalf("byte %d: %v", i, err)
 		}
 		raw[i] ^= 1
