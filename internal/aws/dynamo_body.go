@@ -155,7 +155,10 @@ func (b *body) write(r *dynamo.WriteRequest) {
 		b.text(`,"Item":`)
 	}
 	b.bytes = append(b.bytes, r.Item.Raw()...)
-	b.member(`,"ConditionExpression":`, r.Condition)
+	if r.Condition != "" {
+		b.member(`,"ConditionExpression":`, r.Condition)
+		b.text(`,"ReturnValuesOnConditionCheckFailure":"ALL_OLD"`)
+	}
 	b.placeholders(r.Names, r.Values)
 	b.text("}")
 }

@@ -38,7 +38,7 @@ func (d *DynamoDB) classify(ctx context.Context, table string, body []byte, err 
 	}
 	switch a.code {
 	case "ConditionalCheckFailedException":
-		return dynamo.ErrCondition
+		return &dynamo.ConditionError{Stored: storedItem(body)}
 	case "ResourceNotFoundException", "TableNotFoundException":
 		err := fault.New(fault.NotFound, "table %s does not exist in %s", table, d.region)
 		return fault.Hint(err, "aws dynamodb list-tables --region %s", d.region)

@@ -191,7 +191,7 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
 	_ = p.MarkHidden("cpu-profile")
 	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.localCommand(), a.demoCommand(),
-		a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
+		a.benchCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root
 }
 

@@ -86,6 +86,7 @@ type Written struct {
 	DeadLetters   int
 	Requests      int
 	Unprocessed   int // members that came back at least once
+	Units         float64
 }
 
 // Write writes all members, any number of them, in batches; puts are whole items, deletes are keys. Members must have
@@ -224,6 +225,7 @@ func (w *BatchWriter) request(ctx context.Context, batch []int, done *Written) (
 		if reply, err = w.client.BatchWrite(ctx, &w.req); err != nil {
 			return 0, err
 		}
+		done.Units += reply.Units
 		return reply.Units, nil
 	}
 	if !retried {

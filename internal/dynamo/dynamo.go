@@ -26,7 +26,8 @@ type Client interface {
 	// Unprocessed. Keys must be distinct.
 	BatchWrite(ctx context.Context, req *BatchWriteRequest) (*BatchWriteReply, error)
 
-	// Write puts or deletes one item under a condition. A condition that does not hold is ErrCondition.
+	// Write puts or deletes one item under a condition. A condition that does not hold is a
+	// *ConditionError, which is ErrCondition, with the item that stands there where the service tells.
 	Write(ctx context.Context, req *WriteRequest) (*WriteReply, error)
 
 	// Create makes a table from a definition and returns once it is ACTIVE. Conflict when it exists.

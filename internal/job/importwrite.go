@@ -219,11 +219,13 @@ func (w *writer) write(ctx context.Context, b *item.Batch) error {
 		done, err := w.batch.Write(ctx, w.ok, nil)
 		w.counts.Written += int64(done.Puts)
 		w.counts.Requests += int64(done.Requests)
+		w.counts.Units += done.Units
 		return err
 	case ModeDelete:
 		done, err := w.batch.Write(ctx, nil, w.onlyKeys())
 		w.counts.Deleted += int64(done.Deletes)
 		w.counts.Requests += int64(done.Requests)
+		w.counts.Units += done.Units
 		return err
 	}
 	for n, it := range w.ok {

@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// peerScript converts an export with another engine and a schema written by hand.
+//
+//go:embed peers.py
+var peerScript []byte
+
+// peerEngines are measured when they are installed; chdb's output size is the bar for ours.
+var peerEngines = []string{"chdb", "duckdb", "polars"}
+
+// peers: the same conversion by other engines with a schema written by hand, one thread each, against ours; our output
+// no larger than chDB's by more than a tenth, and proven lossless in the same run.
+func (b *bench) peers(ctx context.Context) error {
+	if b.o.Peers == "" {
+		return nil
+	}
+	python := filepath.Join(b.o.Peers, "venv", "bin", "python")
+	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there: make peers installs it", python)
+	}
+	c, err := b.orders()
+	if err != nil {
+		return err
+	}
+	script := b.dir("peers.py")
+	if err := os.WriteFile(script, peerScript, 0o600); err != nil {
+		return err
+	}
+	ours, bytes, err := b.lossless(ctx, c)
+	if err != nil {
+		return err
+	}
+	best, against := 0.0, ""
+	notes := map[string]float64{"ours": ours}
+	for _, engine := range peerEngines {
+		used, size, err := peer(ctx, python, script, engine, c, b.dir(engine+".parquet"))
+		if err != nil {
+			b.say("%s is left out: %v", engine, err)
+			continue
+		}
+		notes[engine], notes[engine+"Bytes"] = used, float64(size)
+		if best == 0 || used < best {
+			best, against = used, engine
+		}
+		if engine == "chdb" {
+			b.add(plain("peers: our output against chDB's", "x", float64(bytes)/float64(size), 1.1, 1, true))
+		}
+	}
+	if best == 0 {
+		return errors.New("no peer could be measured")
+	}
+	row := bar("peers: CPU less than the best typed engine", "x", against, 2.7, 4.5, false, []float64{ours}, []float64{best})
+	row.Notes = notes
+	b.add(row)
+	return nil
+}
+
+// lossless converts, and proves by verify that the Parquet files hold the export's items.
+func (b *bench) lossless(ctx context.Context, c corpus) (cpu float64, bytes int64, err error) {
+	used, report, err := b.converted(ctx, c, b.dir("out"))
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = run(ctx, false, b.o.Exe, "verify", c.dir, b.dir("out"), "--json", "--quiet", "--key", "orderId", "--state", b.dir("state"))
+	return used.cpu, report.Bytes, err
+}
+
+// peer runs one engine and checks the number of rows it wrote.
+func peer(ctx context.Context, python, script, engine string, c corpus, out string) (cpu float64, size int64, err error) {
+	used, err := run(ctx, false, python, append([]string{script, engine, out}, c.files...)...)
+	if err != nil {
+		return 0, 0, err
+	}
+	var said struct{ Rows int }
+	if err := json.Unmarshal(used.out, &said); err != nil || said.Rows != c.items {
+		return 0, 0, fmt.Errorf("it wrote %d rows of %d", said.Rows, c.items)
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return 0, 0, err
+	}
+	return used.cpu, info.Size(), os.Remove(out)
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/bench"
+	"dynaferry/internal/fault"
+)
+
+func (a *app) benchCommand() *cobra.Command {
+	var o bench.Options
+	var out string
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "measure this program on this machine, each number against a reference in the same run",
+		Long: `bench makes a native export of orders, and measures in CPU seconds: converting it to Parquet against gzip -dc of the same files;
+items of many shapes against uniform ones; scan pages and write bodies against the AWS SDK's own code; fingerprints; and growth.
+
+Exit codes: 0 every number meets what it must, 4 one does not, 1 failed.`,
+		Example: `  dynaferry bench
+  dynaferry bench --items 100000 --growth 3 --out bench.json`,
+		Args: args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			exe, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			o.Exe, o.Say, o.Build = exe, a.story.say, version()
+			if o.Dir == "" {
+				if o.Dir, err = os.MkdirTemp("", "dynaferry-bench-"); err != nil {
+					return err
+				}
+			} else {
+				o.Dir = filepath.Join(o.Dir, "dynaferry-bench")
+			}
+			result, err := bench.Run(cmd.Context(), o, a.showRow)
+			if err != nil {
+				return err
+			}
+			return a.keepBench(result, out)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Items, "items", 1_000_000, "items of the corpus")
+	f.IntVar(&o.Growth, "growth", 10, "how many times more items the growth row converts")
+	f.IntVar(&o.Runs, "runs", 3, "pairs of measurements a row")
+	f.StringVar(&o.Dir, "dir", "", "scratch folder (default: a temporary one)")
+	f.StringVar(&o.Peers, "peers", "", "folder that make peers filled, for the rows against DuckDB, polars and chDB")
+	f.StringVar(&o.Only, "only", "", "rows whose name contains this: fingerprint, scan, batch-write, convert, mixed, peers, growth")
+	f.BoolVar(&o.Keep, "keep", false, "keep the corpus in --dir")
+	f.StringVar(&out, "out", "", "file for the whole result as JSON")
+	return cmd
+}
+
+func (a *app) showRow(r bench.Row) {
+	if a.flags.json {
+		_ = a.printJSON(a.out, r)
+		return
+	}
+	verdict, relation := "ok", ">="
+	if !r.OK {
+		verdict = "MISSED"
+	}
+	if r.AtMost {
+		relation = "<="
+	}
+	fmt.Fprintf(a.out, "%-72s %8.2f %-9s must %s %g, aim %g  (%.2f to %.2f)  %s\n", r.Name, r.Value, r.Unit, relation, r.Must, r.Aim, r.Spread[0], r.Spread[1], verdict)
+}
+
+func (a *app) keepBench(result *bench.Result, out string) error {
+	if out != "" {
+		data, err := json.MarshalIndent(result, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(out, append(data, '\n'), 0o644); err != nil {
+			return fault.New(fault.User, "--out: %w", err)
+		}
+	}
+	for _, r := range result.Rows {
+		if !r.OK {
+			a.code = exitDiffers
+		}
+	}
+	return nil
+}
