@@ -9,7 +9,7 @@ import (
 // Options says where and how a store lives. The zero value is an empty store in memory.
 type Options struct {
 	Dir       string               // folder, made when missing; "": in memory, gone after Close
-	NoSync    bool                 // reply before the device has the bytes: a power cut may lose the last writes, a killed process does not
+	NoSync    bool                 // reply without a sync: a power cut may lose the last writes, a killed process does not
 	Size      func(raw []byte) int // an item's size for the table's byte count and Commit.OldSize; nil: len(raw)
 	Clock     func() time.Time     // nil: time.Now; commit times are its running maximum
 	Retention time.Duration        // how long a segment is kept after its last record even when nothing points into it

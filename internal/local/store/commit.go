@@ -27,12 +27,15 @@ func (s *Store) batchLoop() {
 func (s *Store) stop(g *group, err error) {
 	g.err = fault.New(fault.Unknown, "write to the store of unknown outcome: %w", err)
 	stopped := fault.New(fault.Unavailable, "the store stopped writing: %w", err)
-	s.queue.fail(fault.Hint(stopped, "look after the disk that holds the folder, then start again; nothing acknowledged is lost"))
+	s.queue.fail(fault.Hint(stopped, "look after the disk that holds the folder, then start again: what was acknowledged is there"))
 	close(g.done)
 }
 
 // commit makes one group durable and visible: lays out its frame, writes and syncs it, applies it to the index.
 func (s *Store) commit(g *group) error {
+	if len(g.ops) == 0 {
+		return nil // a barrier; a frame without records would be a seal
+	}
 	need := frameHeaderLen
 	for _, o := range g.ops {
 		need += recordMax + len(o.key.Hash) + len(o.key.Range) + len(o.value)

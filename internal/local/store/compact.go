@@ -75,7 +75,7 @@ func (s *Store) compact() (again bool, err error) {
 	free, victim := s.candidates()
 	if victim != nil {
 		done, err := s.move(victim)
-		if err != nil || !done {
+		if err != nil || !done || s.barrier() != nil {
 			return false, err
 		}
 		if free, _ = s.candidates(); !slices.ContainsFunc(free, func(c candidate) bool { return c.segment == victim }) {
@@ -92,6 +92,16 @@ func (s *Store) compact() (again bool, err error) {
 		}
 	}
 	return victim != nil, s.sweep()
+}
+
+// barrier returns when all that was enqueued before it is in the index, a drop of a table for instance, whose records
+// a move has passed over. Its error is that of a store that has stopped.
+func (s *Store) barrier() error {
+	g, err := s.queue.put(&s.overlay)
+	if err != nil {
+		return err
+	}
+	return g.wait()
 }
 
 // sweep frees the files of dropped segments that no reader holds any more, and then what the index says about them.

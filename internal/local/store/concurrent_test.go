@@ -307,6 +307,59 @@ func TestDropGivesRoomBack(t *testing.T) {
 	}
 }
 
+// TestDropWhileMoving: records of a table whose drop is on its way are passed over by a move, which then waits for the
+// drop instead of finding its segment still in use.
+func TestDropWhileMoving(t *testing.T) {
+	j := newJournalFS()
+	s := mustOpen(t, Options{Dir: "/db", SegmentBytes: 4 << 10, fs: j})
+	defer s.Close()
+	s.compactor.stop()
+	id := mustCreate(t, s)
+	for k := range 60 { // two segments and more; the first holds one item that stays, the rest is overwritten
+		key := "again"
+		if k == 0 {
+			key = "once"
+		}
+		_, err := s.Update(context.Background(), id, keyOf(key, ""), func([]byte) (Op, []byte, error) {
+			return OpPut, fmt.Appendf(nil, "%d/%s", k, strings.Repeat("x", 100)), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, victim := s.candidates(); victim == nil || victim.number != 1 {
+		t.Fatal("nothing to move: the test does not test")
+	}
+	inSync, release := make(chan bool), make(chan bool)
+	var once sync.Once
+	j.fail = func(op, name string) error {
+		if op == "sync" && strings.Contains(name, "/log/") {
+			once.Do(func() { close(inSync); <-release })
+		}
+		return nil
+	}
+	dropped, compacted := make(chan error, 1), make(chan error, 1)
+	go func() { dropped <- s.DropTable(id) }()
+	<-inSync
+	go func() { _, err := s.compact(); compacted <- err }()
+	for s.queue.waiting() == 0 && len(compacted) == 0 {
+		runtime.Gosched()
+	}
+	close(release)
+	if err := <-compacted; err != nil {
+		t.Errorf("compaction gives up: %v", err)
+	}
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
+}
+
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.groups)
+}
+
 // TestClosed: after Close everything says so, an open iterator too, and nothing hangs.
 func TestClosed(t *testing.T) {
 	s := mustOpen(t, Options{})
