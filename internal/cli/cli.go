@@ -190,19 +190,25 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "errors only")
 	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
 	_ = p.MarkHidden("cpu-profile")
-	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.localCommand(), a.demoCommand(),
+	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
 		a.benchCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root
 }
 
 // jobFlags are the flags of every command that runs a job.
 func (a *app) jobFlags(cmd *cobra.Command) {
+	a.sizeFlags(cmd)
 	f := cmd.Flags()
-	f.IntVar(&a.flags.workers, "workers", 0, "tasks at a time (default: one a processor)")
-	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below, whatever the size of the data")
 	f.StringVar(&a.flags.state, "state", "", "where plan, tasks and results are kept (default: beside the data, in _dynaferry)")
 	f.BoolVar(&a.flags.fresh, "fresh", false, "start anew instead of going on with an unfinished run of the same settings")
 	f.BoolVar(&a.flags.dryRun, "dry-run", false, "say what would be done, read no items and write nothing")
+}
+
+// sizeFlags say how much of this machine a command may use.
+func (a *app) sizeFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&a.flags.workers, "workers", 0, "tasks at a time (default: one a processor)")
+	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below, whatever the size of the data")
 }
 
 // env makes the environment of a job from the flags.

@@ -55,11 +55,12 @@ type File struct {
 // Set is a data set as its manifests tell it.
 type Set struct {
 	Root  blob.Bucket
-	Dir   string    // prefix of the root in the bucket, "" for its root
-	Head  int       // number of the latest version readers see, -1 when there is none
-	Last  *Version  // version Head
-	Files []File    // live files in the order they were added
-	Open  []Version // decided, but not visible as a whole yet
+	Dir   string         // prefix of the root in the bucket, "" for its root
+	Head  int            // number of the latest version readers see, -1 when there is none
+	Last  *Version       // version Head
+	Files []File         // live files in the order they were added
+	Open  []Version      // decided, but not visible as a whole yet
+	Plans map[string]int // number of the version that readers see, by the plan that decided it
 }
 
 // Name returns the name in the bucket of something below the root.
@@ -72,7 +73,7 @@ func (s *Set) shown(n int) string { return s.Name(Hidden, "versions", fmt.Sprint
 
 // Load reads the history below dir. A place without one is a Set with Head -1.
 func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
-	s := &Set{Root: b, Dir: strings.Trim(dir, "/"), Head: -1}
+	s := &Set{Root: b, Dir: strings.Trim(dir, "/"), Head: -1, Plans: map[string]int{}}
 	visible, decided := map[int]bool{}, -1
 	prefix := s.Name(Hidden, "versions") + "/"
 	for info, err := range b.List(ctx, prefix, "") {
@@ -103,6 +104,11 @@ func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
 	}
 	s.compact()
 	return s, nil
+}
+
+// Version reads version n, which readers see or which is decided.
+func (s *Set) Version(ctx context.Context, n int) (*Version, error) {
+	return s.read(ctx, n, n <= s.Head)
 }
 
 func (s *Set) read(ctx context.Context, n int, visible bool) (*Version, error) {
@@ -157,6 +163,7 @@ func (s *Set) apply(v *Version, live map[string]int) {
 		s.Files = append(s.Files, f)
 	}
 	s.Head, s.Last = v.Number, v
+	s.Plans[v.Plan] = v.Number
 }
 
 func (s *Set) compact() {

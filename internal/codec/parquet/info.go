@@ -11,11 +11,11 @@ import (
 // Info is what inspect shows of a file.
 type Info struct {
 	Rows      int64             `json:"rows"`
-	CreatedBy string            `json:"created_by"`
+	CreatedBy string            `json:"createdBy"`
 	Foreign   bool              `json:"foreign"`
 	Note      string            `json:"note,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
-	Groups    []int64           `json:"row_groups"` // rows of each
+	Groups    []int64           `json:"rowGroups"` // rows of each
 	Columns   []ColumnInfo      `json:"columns"`
 }
 
@@ -27,11 +27,11 @@ type ColumnInfo struct {
 	Codecs    []string `json:"codecs"`
 	Encodings []string `json:"encodings"`
 	Bytes     int64    `json:"bytes"`
-	Raw       int64    `json:"raw_bytes"` // before compression
-	Values    int64    `json:"values"`    // slots, nulls included
+	Raw       int64    `json:"rawBytes"` // before compression
+	Values    int64    `json:"values"`   // slots, nulls included
 	Nulls     int64    `json:"nulls"`
-	Index     bool     `json:"page_index"` // in every row group
-	Bloom     bool     `json:"bloom_filter"`
+	Index     bool     `json:"pageIndex"` // in every row group
+	Bloom     bool     `json:"bloomFilter"`
 	Min       string   `json:"min,omitempty"` // over all row groups, as the value would be read; "" when not known
 	Max       string   `json:"max,omitempty"`
 }
