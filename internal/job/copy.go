@@ -123,11 +123,13 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		return nil, err
 	}
 	j.src.set(src)
-	if err := j.checkDest(ctx); err != nil {
-		return nil, err
+	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(set), Writer: env.Version,
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
+	// What an unfinished run of these settings has published already is not in its own way; its commit looks again.
+	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {
+		return r, err
 	}
-	return &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(set), Writer: env.Version,
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}, nil
+	return r, j.checkDest(ctx)
 }
 
 func newCopy(env *Env, st plan.State, spec, settings json.RawMessage) (plan.Job, error) {

@@ -32,7 +32,11 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	if v := ownVersion(set, c.Plan.ID); v != nil {
+	v, err := ownVersion(ctx, set, c.Plan.ID)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	if v != nil {
 		return j.publish(ctx, c, set, *v, made)
 	}
 	var schema *column.Schema
@@ -53,11 +57,11 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 			return j.rewriteRound(ctx, c, made, schema, rewrite)
 		}
 	}
-	v, err := j.version(ctx, c, set, made, schema)
+	proposed, err := j.version(ctx, c, set, made, schema)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	stands, won, err := set.Decide(ctx, v)
+	stands, won, err := set.Decide(ctx, proposed)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
@@ -68,16 +72,17 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 	return j.publish(ctx, c, set, stands, made)
 }
 
-func ownVersion(set *dataset.Set, plan string) *dataset.Version {
+// ownVersion finds the version that a plan has decided, nil when it has not. Others may have decided more since.
+func ownVersion(ctx context.Context, set *dataset.Set, plan string) (*dataset.Version, error) {
 	for i := range set.Open {
 		if set.Open[i].Plan == plan {
-			return &set.Open[i]
+			return &set.Open[i], nil
 		}
 	}
-	if set.Last != nil && set.Last.Plan == plan {
-		return set.Last
+	if n, ok := set.Plans[plan]; ok {
+		return set.Version(ctx, n)
 	}
-	return nil
+	return nil, nil
 }
 
 // collect adds this round's results to what earlier rounds carry.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/dataset"
@@ -32,6 +33,8 @@ type Env struct {
 	// Share is the part of budgets (units a second) that this process may use: 1 for the local pool, 1/n for one of n
 	// array members.
 	Share float64
+	// LookEvery shortens plan.LookEvery in suites that cannot wait; 0 leaves it.
+	LookEvery time.Duration
 }
 
 // MemoryDefault is the memory budget of a process.
@@ -103,6 +106,7 @@ func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, e
 		return New(env, r.State, p)
 	}
 	end, err := plan.Run(ctx, r.State, p, jobOf, plan.RunOptions{Workers: env.workers(), Meter: env.meter(), Writer: env.Version,
+		LookEvery: env.LookEvery,
 		Round: func(p *plan.Plan, left int) {
 			if p.Round > 0 {
 				env.say("round %d: %d tasks", p.Round+1, left)

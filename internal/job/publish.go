@@ -240,6 +240,9 @@ func contentType(set Copy) string {
 	return "application/x-ndjson"
 }
 
+// replacedSuffix ends the names of files set aside.
+const replacedSuffix = ".replaced"
+
 // setAside moves removed files out of readers' sight; vacuum alone frees their bytes.
 func (j *copyJob) setAside(ctx context.Context, set *dataset.Set, v dataset.Version) error {
 	sizes := map[string]int64{}
@@ -247,7 +250,8 @@ func (j *copyJob) setAside(ctx context.Context, set *dataset.Set, v dataset.Vers
 		sizes[f.Name] = f.Size
 	}
 	for _, name := range v.Removed {
-		from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", v.Plan, name)
+		// Patterns such as **/*.parquet look into our folder too: the name no longer ends as data do.
+		from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", v.Plan, name+replacedSuffix)
 		_, err := commit.Publish(ctx, set.Root, from, sizes[name], nil, to, v.Plan+"/replaced", blob.PutOptions{}, commit.Options{})
 		if err != nil {
 			return fmt.Errorf("set %s aside: %w", from, err)

@@ -50,10 +50,11 @@ type Attempt struct {
 	State      State
 	Task       Task
 	Generation int
-	ID         string  // random, names what this attempt stages
-	Workers    int     // how many attempts share this process's budgets
-	Meter      Meter   // progress, never nil
-	look       looking // see Look
+	ID         string        // random, names what this attempt stages
+	Workers    int           // how many attempts share this process's budgets
+	Meter      Meter         // progress, never nil
+	LookEvery  time.Duration // see Look; 0 means LookEvery
+	look       looking       // see Look
 }
 
 // Staged names an object of this attempt: plans/<id>/staged/<task>.<attempt>.<name>. Readers of the destination match
@@ -86,8 +87,12 @@ type looking struct {
 func (a *Attempt) Look(ctx context.Context) error {
 	a.look.mu.Lock()
 	defer a.look.mu.Unlock()
+	every := a.LookEvery
+	if every == 0 {
+		every = LookEvery
+	}
 	now := bootTime()
-	if a.look.last != 0 && now-a.look.last <= LookEvery {
+	if a.look.last != 0 && now-a.look.last <= every {
 		return nil
 	}
 	for _, name := range []string{resultName(a.State, a.Plan, a.Task.Index, a.Generation), a.State.Name("plans", a.Plan.ID, "commit")} {
@@ -129,7 +134,8 @@ func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generat
 	if done {
 		return readResult(ctx, st, p, task.Index, generation)
 	}
-	a := &Attempt{Plan: p, State: st, Task: task, Generation: generation, ID: newAttempt(), Workers: max(1, o.Workers), Meter: o.Meter}
+	a := &Attempt{Plan: p, State: st, Task: task, Generation: generation, ID: newAttempt(), Workers: max(1, o.Workers), Meter: o.Meter,
+		LookEvery: o.LookEvery}
 	if a.Meter == nil {
 		a.Meter = silent{}
 	}
@@ -160,6 +166,8 @@ type RunOptions struct {
 	Workers int   // tasks at a time; 0 means 1
 	Meter   Meter // nil is silent
 	Tries   int   // attempts at a task that fails with a retryable error; 0 means 3
+	// LookEvery replaces the constant of that name in suites that cannot wait; 0 means the constant.
+	LookEvery time.Duration
 	// Writer is the program's version, written into second rounds.
 	Writer string
 	// Round is called when a round begins, with the tasks that are left of all.

@@ -104,6 +104,10 @@ func makeDurable(dir string, noSync bool) error {
 	return d.Sync()
 }
 
+// SetStep makes step be called before each change that a crash could separate from the next; an error ends the call
+// there. Suites of crashes set it, before the folder is used.
+func (f *Folder) SetStep(step func(what string) error) { f.step = step }
+
 // Close frees the directory's handle.
 func (f *Folder) Close() error { return f.root.Close() }
 

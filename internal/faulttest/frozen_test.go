@@ -1,0 +1,3 @@
+package faulttest
+
+func frozenMain() int { return 99 }

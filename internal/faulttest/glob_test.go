@@ -1,0 +1,214 @@
+package faulttest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dynaferry/internal/codec"
+	"dynaferry/internal/codec/compress"
+	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/codec/parquet"
+	"dynaferry/internal/item"
+	"dynaferry/internal/source"
+	"dynaferry/internal/world"
+)
+
+// A reader of another house sees a destination by a pattern: DEST/**/*.parquet, in whatever folder, ours included. This
+// is that reader.
+
+// seen is what lies open to a pattern.
+type seen struct {
+	files []string
+	keys  map[string]int // row identities, how often
+	rows  int
+}
+
+// look reads every file below dir whose name ends with suffix. A file that cannot be read to its end, or a row that is
+// there twice, is an error. id is the attribute that tells rows apart.
+func look(dir, suffix, id string) (*seen, error) {
+	s := &seen{keys: map[string]int{}}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, suffix) {
+			return err
+		}
+		s.files = append(s.files, name)
+		if err := s.file(name, suffix, id); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	for key, n := range s.keys {
+		if n > 1 {
+			return s, fmt.Errorf("row %s is there %d times in %q", key, n, s.files)
+		}
+	}
+	return s, nil
+}
+
+func (s *seen) file(name, suffix, id string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var r codec.Reader
+	if suffix == ".parquet" {
+		if r, err = parquet.Open(bytes.NewReader(data), int64(len(data)), parquet.ReadOptions{}); err != nil {
+			return err
+		}
+	} else {
+		plain := compress.NewReader(bytes.NewReader(data), "", compress.Limits{})
+		defer plain.Close()
+		r = ddbjson.NewReader(plain, ddbjson.ReaderOptions{})
+	}
+	var b item.Batch
+	for {
+		if err := r.Read(&b); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		for i := range b.Rows {
+			it := b.Item(i)
+			at, ok := it.Get(id)
+			if !ok {
+				return fmt.Errorf("row %d has no %s", s.rows, id)
+			}
+			s.keys[string(it.Text(at))]++
+			s.rows++
+		}
+	}
+}
+
+// printOf is the fingerprint of what a source of ours reads at an address.
+func printOf(t testing.TB, w *world.World, spec source.Spec) item.Fingerprint {
+	t.Helper()
+	print, err := fingerprint(w, spec)
+	if err != nil {
+		t.Fatalf("read %s: %v", spec.Address, err)
+	}
+	return print
+}
+
+func fingerprint(w *world.World, spec source.Spec) (item.Fingerprint, error) {
+	ctx := context.Background()
+	var print item.Fingerprint
+	src, err := source.Open(ctx, w, spec)
+	if err != nil {
+		return print, err
+	}
+	units, err := src.Units(ctx, 1<<40, 1)
+	if err != nil {
+		return print, err
+	}
+	var h item.Hasher
+	for _, u := range units {
+		in, err := src.Read(ctx, u, source.ReadOptions{})
+		if err != nil {
+			return print, err
+		}
+		var b item.Batch
+		for {
+			err := in.Read(&b)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				_ = in.Close()
+				return print, err
+			}
+			for i := range b.Rows {
+				print.Add(h.Item(b.Item(i)))
+			}
+		}
+		if err := in.Close(); err != nil {
+			return print, err
+		}
+	}
+	return print, nil
+}
+
+// plans reads what stands in a state root.
+type planState struct {
+	id    string
+	verb  string
+	round int
+	stage string
+	tasks []json.RawMessage
+	done  map[int]bool
+	ended bool
+}
+
+func plansIn(t testing.TB, state string) []planState {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(state, "plans", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []planState
+	for _, dir := range dirs {
+		p := planState{id: filepath.Base(dir), done: map[int]bool{}}
+		var envelope struct {
+			Body struct {
+				Verb     string
+				Round    int
+				Settings struct{ Stage string }
+			}
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "plan.json"))
+		if err != nil { // killed while it was made
+			all = append(all, p)
+			continue
+		}
+		if err := json.Unmarshal(data, &envelope); err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		p.verb, p.round, p.stage = envelope.Body.Verb, envelope.Body.Round, envelope.Body.Settings.Stage
+		for line := range bytes.Lines(read(t, filepath.Join(dir, "tasks.jsonl"))) {
+			p.tasks = append(p.tasks, json.RawMessage(bytes.TrimSpace(line)))
+		}
+		results, _ := filepath.Glob(filepath.Join(dir, "results", "*"))
+		for _, name := range results {
+			var i, g int
+			if _, err := fmt.Sscanf(filepath.Base(name), "%d.%d", &i, &g); err == nil {
+				p.done[i] = true
+			}
+		}
+		_, err = os.Stat(filepath.Join(dir, "commit"))
+		p.ended = err == nil
+		all = append(all, p)
+	}
+	return all
+}
+
+// unitsOf lists what a task reads: "segment 3" or "file name".
+func unitsOf(t testing.TB, task json.RawMessage) []string {
+	t.Helper()
+	var g struct{ Units []source.Unit }
+	if err := json.Unmarshal(task, &g); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, u := range g.Units {
+		if u.File != nil {
+			names = append(names, "file "+u.File.Name)
+		} else {
+			names = append(names, fmt.Sprintf("segment %d", u.Segment))
+		}
+	}
+	return names
+}

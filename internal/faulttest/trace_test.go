@@ -1,0 +1,251 @@
+package faulttest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/item"
+	"dynaferry/internal/world"
+)
+
+// The variables that a child reads: where it kills itself, "40 before", "40 after" or "40 mid 300µs", and the file that
+// gets a line for each call.
+const (
+	crashVariable = "DYNAFERRY_CRASH"
+	traceVariable = "DYNAFERRY_TRACE"
+)
+
+// trace numbers the external calls of a process: those of buckets and tables, and the steps inside a folder's calls that a
+// crash could part. A step is in the middle of its call, so a crash before it is a crash in the middle.
+type trace struct {
+	crash struct {
+		call  int
+		phase string
+		delay time.Duration
+	}
+	file *os.File
+
+	mu    sync.Mutex
+	calls []string // "put plans/x/plan.json"
+}
+
+func traceFromEnvironment() (*trace, error) {
+	t := &trace{}
+	if at := os.Getenv(crashVariable); at != "" {
+		words := strings.Fields(at)
+		n, err := strconv.Atoi(words[0])
+		if err != nil || len(words) < 2 {
+			return nil, fmt.Errorf("%s=%q", crashVariable, at)
+		}
+		t.crash.call, t.crash.phase = n, words[1]
+		if len(words) == 3 {
+			if t.crash.delay, err = time.ParseDuration(words[2]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if name := os.Getenv(traceVariable); name != "" {
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		t.file = file
+	}
+	return t, nil
+}
+
+func (t *trace) wrap(w *world.World) {
+	w.WrapBucket = func(b blob.Bucket) blob.Bucket {
+		if f, ok := b.(interface{ SetStep(func(string) error) }); ok {
+			f.SetStep(func(what string) error {
+				t.begin("step", what)
+				return nil
+			})
+		}
+		traced := &tracedBucket{b, t}
+		if power, ok := blob.Power[blob.RandomAccess](b); ok {
+			return &tracedFolder{traced, power}
+		}
+		return traced
+	}
+	w.WrapClient = func(c dynamo.Client) dynamo.Client { return &tracedClient{c, t} }
+}
+
+// die is kill -9 by one's own hand.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// begin counts a call. It returns whether the crash is after it.
+func (t *trace) begin(operation, name string) (after bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls = append(t.calls, operation+" "+name)
+	n := len(t.calls)
+	if t.file != nil {
+		fmt.Fprintf(t.file, "%s %s\n", operation, name)
+	}
+	if n != t.crash.call {
+		return false
+	}
+	switch {
+	case t.crash.phase == "before", operation == "step":
+		die()
+	case t.crash.phase == "mid":
+		time.AfterFunc(t.crash.delay, die)
+	case t.crash.phase == "after":
+		return true
+	}
+	return false
+}
+
+func (t *trace) end(after bool) {
+	if after {
+		die()
+	}
+}
+
+// list is a copy of the calls so far.
+func (t *trace) list() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.calls)
+}
+
+type tracedBucket struct {
+	below blob.Bucket
+	t     *trace
+}
+
+func (b *tracedBucket) Unwrap() blob.Bucket { return b.below }
+func (b *tracedBucket) URL() string         { return b.below.URL() }
+
+func (b *tracedBucket) Head(ctx context.Context, name string) (blob.Info, error) {
+	defer b.t.end(b.t.begin("head", name))
+	return b.below.Head(ctx, name)
+}
+
+func (b *tracedBucket) Get(ctx context.Context, name string, o blob.ReadOptions) (io.ReadCloser, blob.Info, error) {
+	defer b.t.end(b.t.begin("get", name))
+	return b.below.Get(ctx, name, o)
+}
+
+func (b *tracedBucket) Put(ctx context.Context, name string, body []byte, o blob.PutOptions) (blob.Info, error) {
+	defer b.t.end(b.t.begin("put", name))
+	return b.below.Put(ctx, name, body, o)
+}
+
+func (b *tracedBucket) Publish(ctx context.Context, staged string, size int64, tail []byte, final string, o blob.PutOptions) (blob.Info, error) {
+	defer b.t.end(b.t.begin("publish", final))
+	return b.below.Publish(ctx, staged, size, tail, final, o)
+}
+
+func (b *tracedBucket) Delete(ctx context.Context, names ...string) error {
+	defer b.t.end(b.t.begin("delete", strings.Join(names, ",")))
+	return b.below.Delete(ctx, names...)
+}
+
+func (b *tracedBucket) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		defer b.t.end(b.t.begin("list", prefix))
+		b.below.List(ctx, prefix, after)(yield)
+	}
+}
+
+func (b *tracedBucket) Create(ctx context.Context, name string, o blob.PutOptions) (blob.Upload, error) {
+	defer b.t.end(b.t.begin("create", name))
+	u, err := b.below.Create(ctx, name, o)
+	if err != nil {
+		return nil, err
+	}
+	return &tracedUpload{u, b.t, name}, nil
+}
+
+// tracedFolder keeps a folder's power and counts its calls.
+type tracedFolder struct {
+	*tracedBucket
+	power blob.RandomAccess
+}
+
+func (b *tracedFolder) OpenAt(ctx context.Context, name, ifMatch string) (blob.ReadAtCloser, blob.Info, error) {
+	defer b.t.end(b.t.begin("openat", name))
+	return b.power.OpenAt(ctx, name, ifMatch)
+}
+
+type tracedUpload struct {
+	below blob.Upload
+	t     *trace
+	name  string
+}
+
+func (u *tracedUpload) Part(ctx context.Context, n int, body []byte) error {
+	after := u.t.begin("part", u.name)
+	if u.t.crash.phase == "mid" && u.t.crash.call == len(u.t.list()) {
+		_ = u.below.Part(ctx, n, body[:len(body)/2])
+		die()
+	}
+	defer u.t.end(after)
+	return u.below.Part(ctx, n, body)
+}
+
+func (u *tracedUpload) Complete(ctx context.Context) (blob.Info, error) {
+	defer u.t.end(u.t.begin("complete", u.name))
+	return u.below.Complete(ctx)
+}
+
+func (u *tracedUpload) Abort(ctx context.Context) error {
+	defer u.t.end(u.t.begin("abort", u.name))
+	return u.below.Abort(ctx)
+}
+
+type tracedClient struct {
+	below dynamo.Client
+	t     *trace
+}
+
+func (c *tracedClient) Describe(ctx context.Context, table string) (*dynamo.Table, error) {
+	defer c.t.end(c.t.begin("describe", table))
+	return c.below.Describe(ctx, table)
+}
+
+func (c *tracedClient) Scan(ctx context.Context, r *dynamo.ScanRequest, b *item.Batch) (*dynamo.Page, error) {
+	defer c.t.end(c.t.begin("scan", fmt.Sprintf("%s %d/%d", r.Table, r.Segment, r.Segments)))
+	return c.below.Scan(ctx, r, b)
+}
+
+func (c *tracedClient) Get(ctx context.Context, table string, keys []item.Item, b *item.Batch) (*dynamo.Page, error) {
+	defer c.t.end(c.t.begin("batchget", table))
+	return c.below.Get(ctx, table, keys, b)
+}
+
+func (c *tracedClient) BatchWrite(ctx context.Context, r *dynamo.BatchWriteRequest) (*dynamo.BatchWriteReply, error) {
+	defer c.t.end(c.t.begin("batchwrite", r.Table))
+	return c.below.BatchWrite(ctx, r)
+}
+
+func (c *tracedClient) Write(ctx context.Context, r *dynamo.WriteRequest) (*dynamo.WriteReply, error) {
+	defer c.t.end(c.t.begin("write", r.Table))
+	return c.below.Write(ctx, r)
+}
+
+func (c *tracedClient) Create(ctx context.Context, d *dynamo.Definition) (*dynamo.Table, error) {
+	defer c.t.end(c.t.begin("createtable", d.Name))
+	return c.below.Create(ctx, d)
+}
+
+func (c *tracedClient) Delete(ctx context.Context, table string) error {
+	defer c.t.end(c.t.begin("deletetable", table))
+	return c.below.Delete(ctx, table)
+}
