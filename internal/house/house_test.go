@@ -116,7 +116,7 @@ func imports(f file) []string {
 
 func TestImportsGoDown(t *testing.T) {
 	for _, f := range sources(t) {
-		if f.test || testOnly(f.dir) || f.dir == "internal/anchor" {
+		if f.test || testOnly(f.dir) {
 			continue
 		}
 		own, known := storey[f.dir]
@@ -138,7 +138,7 @@ func TestImportsGoDown(t *testing.T) {
 
 func TestOnlyAWSSeesTheSDK(t *testing.T) {
 	for _, f := range sources(t) {
-		if f.dir == "internal/aws" || f.test || testOnly(f.dir) || f.dir == "internal/anchor" {
+		if f.dir == "internal/aws" || f.test || testOnly(f.dir) {
 			continue
 		}
 		for _, path := range imports(f) {
@@ -152,7 +152,7 @@ func TestOnlyAWSSeesTheSDK(t *testing.T) {
 func TestPackagesSayWhatTheyAre(t *testing.T) {
 	docs, dirs := map[string]string{}, map[string]bool{}
 	for _, f := range sources(t) {
-		if f.test || f.dir == "internal/anchor" {
+		if f.test {
 			continue
 		}
 		dirs[f.dir] = true
@@ -180,7 +180,7 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 
 func TestNoTestPackageInProduction(t *testing.T) {
 	for _, f := range sources(t) {
-		if f.test || testOnly(f.dir) || f.dir == "internal/anchor" {
+		if f.test || testOnly(f.dir) {
 			continue
 		}
 		for _, path := range imports(f) {
