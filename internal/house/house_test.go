@@ -50,11 +50,12 @@ var storey = map[string]int{
 	"internal/source": 7,
 	"internal/sink":   7,
 	// 6 purposes
-	"internal/job": 8,
+	"internal/job":   8,
+	"internal/bench": 9,
 	// 7 faces
-	"internal/cli":   9,
-	"cmd/dynaferry":  10,
-	"internal/house": 11,
+	"internal/cli":   10,
+	"cmd/dynaferry":  11,
+	"internal/house": 12,
 }
 
 // testOnly tells whether a package exists for tests: production may not import it, and it stands beside the storeys.
