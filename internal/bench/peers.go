@@ -25,7 +25,7 @@ func (b *bench) peers(ctx context.Context) error {
 	if b.o.Peers == "" {
 		return nil
 	}
-	python := filepath.Join(b.o.Peers, "venv", "bin", "python")
+	python := filepath.Join(b.o.Peers, "py", "bin", "python")
 	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not there: make peers installs it", python)
 	}

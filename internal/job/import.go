@@ -217,7 +217,8 @@ func (j *importJob) keyTypes(types map[string]string) map[string]string {
 		all[name] = t
 	}
 	for _, key := range []item.KeyAttr{j.table.desc.Keys.Hash, j.table.desc.Keys.Range} {
-		if _, said := all[key.Name]; !said && key.Name != "" {
+		composed := slices.ContainsFunc(j.set.Compose, func(c Composed) bool { return c.Name == key.Name })
+		if _, said := all[key.Name]; !said && !composed && key.Name != "" {
 			all[key.Name] = key.Type.String()
 		}
 	}
