@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 
@@ -60,6 +61,23 @@ func (w *World) session(ctx context.Context, o aws.Options) (*aws.Session, error
 // its folder and its name.
 func (w *World) Location(ctx context.Context, at Address, settings blob.Settings) (Location, error) {
 	return w.open(ctx, at, folder.Options{Settings: settings})
+}
+
+// Peek is Location without a trace: a folder that is missing is looked at through the nearest one above that is there, and
+// nothing can be written. It is for dry runs.
+func (w *World) Peek(ctx context.Context, at Address, settings blob.Settings) (Location, error) {
+	below := ""
+	if at.Scheme == File {
+		for dir := at.Path; filepath.Dir(dir) != dir; dir = filepath.Dir(dir) {
+			if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			below, at.Path = path.Join(filepath.Base(dir), below), filepath.Dir(dir)
+		}
+	}
+	loc, err := w.open(ctx, at, folder.Options{Settings: settings, ReadOnly: true})
+	loc.Prefix = path.Join(loc.Prefix, below)
+	return loc, err
 }
 
 // Existing opens the bucket or folder of an address to read from. A missing path is an error of kind NotFound.
