@@ -57,6 +57,12 @@ type globalFlags struct {
 // errUsage marks errors of the command line itself.
 var errUsage = errors.New("usage")
 
+// usageError is one; its text needs no such word.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error        { return e.error }
+func (e usageError) Is(target error) bool { return target == errUsage }
+
 // Main runs the program with the arguments behind its name and returns the exit code.
 func Main(args []string, in io.Reader, out, stderr io.Writer) int {
 	return MainIn(world.New(), args, in, out, stderr)
@@ -144,7 +150,7 @@ func (a *app) fail(cmd *cobra.Command, err error, code int) {
 }
 
 func usage(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+	return fault.As(fault.User, usageError{fmt.Errorf(format, args...)})
 }
 
 // Version is the program's version; releases set it by -ldflags -X.
@@ -176,13 +182,14 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
   dynaferry export dynamodb://Orders s3://lake/orders --partition 'year,month of created_at'
   dynaferry import s3://lake/orders dynamodb://Orders2 --create
   dynaferry verify dynamodb://Orders dynamodb://Orders2`,
-		SilenceErrors: true, SilenceUsage: true, Version: version(), Args: cobra.NoArgs,
+		SilenceErrors: true, SilenceUsage: true, Version: version(), Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			a.story = newStory(a.err, a.flags.json, a.flags.quiet)
 			return a.startProfile()
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	p := root.PersistentFlags()
@@ -193,6 +200,18 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	root.AddCommand(a.exportCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
 		a.benchCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root
+}
+
+// noSuchCommand answers words that are no command with the nearest that is.
+func noSuchCommand(cmd *cobra.Command, given []string) error {
+	if len(given) == 0 {
+		return nil
+	}
+	err := usage("unknown command %q", given[0])
+	if near := cmd.SuggestionsFor(given[0]); len(near) > 0 {
+		return fault.Hint(err, "%s %s", cmd.Name(), near[0])
+	}
+	return err
 }
 
 // jobFlags are the flags of every command that runs a job.

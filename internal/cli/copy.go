@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynaferry/internal/column"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 	"dynaferry/internal/job"
@@ -222,6 +224,19 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p.StringSliceVar(&f.metadata, "metadata", nil, "metadata of the objects written: name=value")
 	f.source.addFilter(cmd)
 	f.keys.add(cmd)
+	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.JSON, source.CSV)
+	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
+	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
+	choices(cmd, "on-new", "evolve", "extra", "fail")
+	choices(cmd, "csv-cells", "typed", "ddbjson")
+	choices(cmd, "sse", "AES256", "aws:kms", "aws:kms:dsse")
+	choices(cmd, "lock-mode", "GOVERNANCE", "COMPLIANCE")
+}
+
+// choices lets shells complete a flag's values.
+func choices(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	fault.Check(err == nil, "a flag that is not there has choices")
 }
 
 func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
@@ -237,6 +252,9 @@ func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
 	if f.schema != "" {
 		if set.Pinned, err = os.ReadFile(f.schema); err != nil {
 			return set, fault.New(fault.User, "--schema: %w", err)
+		}
+		if _, err := column.ParseSchema(set.Pinned); err != nil {
+			return set, inFile(f.schema, err)
 		}
 	}
 	if set.TargetBytes, err = parseBytes(f.target); err != nil {
@@ -268,6 +286,17 @@ func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
 	}
 	set.Objects.Metadata, err = pairs("--metadata", f.metadata)
 	return set, err
+}
+
+// inFile names the file in an error that knows the line.
+func inFile(name string, err error) error {
+	place := fault.PlaceOf(err)
+	place.File = name
+	var placed *fault.Error
+	if errors.As(err, &placed) && placed.Place != (fault.Place{}) {
+		err = placed.Err
+	}
+	return fault.At(err, place)
 }
 
 func partitionFlag(text string) ([]job.PartitionColumn, error) {
@@ -336,9 +365,9 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some records be
 }
 
 func args(n int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, given []string) error {
+	return func(cmd *cobra.Command, given []string) error {
 		if len(given) != n {
-			return usage("it takes %s", what)
+			return usage("%s: it takes %s", cmd.Name(), what)
 		}
 		return nil
 	}

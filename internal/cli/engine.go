@@ -261,7 +261,8 @@ func (a *app) commitCommand() *cobra.Command {
 
 Exit codes: 0 done, 75 tasks are missing or the outcome is unknown: run them, commit again; 76 a second round is needed: its plan's
 address is printed, run its tasks and commit that one; 64 it can never work, 70 a bug, 3 done with dead letters, 4 not equal (verify).`,
-		Args: args(0, "no arguments"),
+		Example: `  dynaferry commit --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000`,
+		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, p, env, err := a.openPlan(cmd, address)
 			if err != nil {

@@ -77,6 +77,9 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 	src.add(cmd, "")
 	src.addTable(cmd)
 	a.jobFlags(cmd)
+	choices(cmd, "mode", job.ModePut, job.ModeIfAbsent, job.ModeNewer, job.ModeDelete)
+	choices(cmd, "dedupe", "first", "last", "newest:")
+	choices(cmd, "billing", "PAY_PER_REQUEST", "PROVISIONED")
 	return cmd
 }
 

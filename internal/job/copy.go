@@ -119,9 +119,16 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		return nil, err
 	}
 	j := &copyJob{env: env, set: set, spec: src.Spec()}
+	if err := j.checkExpressions(); err != nil {
+		return nil, err
+	}
+	if _, err := set.columns(nil); err != nil {
+		return nil, err
+	}
 	if err := j.open(ctx); err != nil {
 		return nil, err
 	}
+	j.set.Dest = j.at.String() // whole: a task of the plan may run in another working directory
 	j.src.set(src)
 	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(set), Writer: env.Version,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
@@ -216,7 +223,7 @@ func (j *copyJob) open(ctx context.Context) error {
 	if at.Scheme == world.DynamoDB {
 		return fault.Hint(fault.New(fault.User, "%s is a table; export and convert write files", at), "use: dynaferry import %s %s", j.spec.Address, at)
 	}
-	if j.dest, err = j.env.World.Location(ctx, at, j.set.Objects); err != nil {
+	if j.dest, err = j.env.location(ctx, at, j.set.Objects); err != nil {
 		return err
 	}
 	j.at = at

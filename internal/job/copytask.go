@@ -193,26 +193,39 @@ type pass struct {
 }
 
 func (j *copyJob) newPass() (*pass, error) {
-	p := &pass{}
-	if j.set.Filter == "" && j.set.Projection == "" {
-		return p, nil
+	return parsePass(j.set.Filter, j.set.Projection, j.set.Names, j.set.Values)
+}
+
+// checkExpressions refuses a filter or projection that makes no sense, also a table's, before the service does in a task.
+func (j *copyJob) checkExpressions() error {
+	if _, err := j.newPass(); err != nil {
+		return err
 	}
-	values, err := source.ParseValues(j.set.Values)
+	_, err := parsePass(j.spec.Filter, j.spec.Projection, j.spec.Names, j.spec.Values)
+	return err
+}
+
+func parsePass(filter, projection string, names map[string]string, raw json.RawMessage) (*pass, error) {
+	p := &pass{}
+	values, err := source.ParseValues(raw)
 	if err != nil {
 		return nil, err
 	}
-	scope := expression.NewScope(j.set.Names, values)
-	if j.set.Filter != "" {
-		if p.filter, err = scope.Condition(expression.Filter, j.set.Filter); err != nil {
-			return nil, err
+	scope := expression.NewScope(names, values)
+	if filter != "" {
+		if p.filter, err = scope.Condition(expression.Filter, filter); err != nil {
+			return nil, fault.Hint(fault.New(fault.User, "--filter: %w", err), "dynaferry export --help has an example")
 		}
 	}
-	if j.set.Projection != "" {
-		if p.projection, err = scope.Projection(j.set.Projection); err != nil {
-			return nil, err
+	if projection != "" {
+		if p.projection, err = scope.Projection(projection); err != nil {
+			return nil, fault.New(fault.User, "--projection: %w", err)
 		}
 	}
-	return p, scope.Done()
+	if err := scope.Done(); err != nil {
+		return nil, fault.New(fault.User, "--names and --values: %w", err)
+	}
+	return p, nil
 }
 
 func (p *pass) batch(b *item.Batch) *item.Batch {

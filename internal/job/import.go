@@ -178,9 +178,16 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	}
 	if !missing {
 		if j.table.desc.Keys != def.Keys {
-			return fault.New(fault.Conflict, "%s exists with other keys", j.at)
+			return fault.Hint(fault.New(fault.Conflict, "%s exists with the keys %s, not %s", j.at, keysText(j.table.desc.Keys), keysText(def.Keys)),
+				"import without --create, or into another table")
 		}
 		return nil // made by an earlier start, or by somebody: whether it is empty decides the mode
+	}
+	if j.env.DryRun {
+		j.table.desc = &dynamo.Table{Name: def.Name, Keys: def.Keys, Definition: def}
+		j.set.Overwrite = true // what does not exist is empty
+		j.env.say("would create table %s with the keys %s", j.at.Host, keysText(def.Keys))
+		return nil
 	}
 	if j.table.desc, err = j.table.client.Create(ctx, &def); err != nil {
 		return fmt.Errorf("create %s: %w", j.at, err)
@@ -194,7 +201,7 @@ func (j *importJob) sameKeys(given *item.KeySchema) error {
 		return nil
 	}
 	if have := j.table.desc.Keys; have.Hash.Name != given.Hash.Name || have.Range.Name != given.Range.Name {
-		return fault.New(fault.User, "%s has the keys %s, not %s", j.at, have, *given)
+		return fault.New(fault.User, "%s has the keys %s, not %s", j.at, keysText(have), keysText(*given))
 	}
 	return nil
 }

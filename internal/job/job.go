@@ -60,6 +60,14 @@ func (e *Env) meter() plan.Meter {
 	return e.Meter
 }
 
+// location opens a place to write to; a dry run only looks at it.
+func (e *Env) location(ctx context.Context, at world.Address, settings blob.Settings) (world.Location, error) {
+	if e.DryRun {
+		return e.World.Peek(ctx, at, settings)
+	}
+	return e.World.Location(ctx, at, settings)
+}
+
 type silent struct{}
 
 func (silent) Add(int64, int64)     {}
@@ -144,7 +152,7 @@ func OpenState(ctx context.Context, env *Env, address string) (plan.State, error
 	if at.Scheme == world.File && filepath.Base(at.Path) == dataset.Hidden {
 		at.Path, below = filepath.Dir(at.Path), dataset.Hidden
 	}
-	loc, err := env.World.Location(ctx, at, blob.Settings{})
+	loc, err := env.location(ctx, at, blob.Settings{})
 	if err != nil {
 		return plan.State{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec/compress"
+	"dynaferry/internal/codec/csv"
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
@@ -71,6 +72,9 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 
 // finish draws the seal over everything that would make a task read something else.
 func (s *files) finish(ctx context.Context) (Source, error) {
+	if err := s.checkTypes(); err != nil {
+		return nil, err
+	}
 	h := sha256.New()
 	for _, f := range s.units {
 		fmt.Fprintf(h, "%q %d %q %q\n", f.Name, f.Size, f.ETag, f.MD5)
@@ -89,6 +93,22 @@ func (s *files) finish(ctx context.Context) (Source, error) {
 		s.info.Keys = &s.info.Definition.Keys
 	}
 	return s, nil
+}
+
+// checkTypes refuses types that no reader of the source's form knows, before any file is read.
+func (s *files) checkTypes() error {
+	switch s.info.Form {
+	case CSV:
+		for name, text := range s.spec.Types {
+			if _, err := csv.ParseSpec(text); err != nil {
+				return fmt.Errorf("--types %s=%s: %w", name, text, err)
+			}
+		}
+	case JSON:
+		_, err := typeHints(s.spec.Types)
+		return err
+	}
+	return nil
 }
 
 // DefinitionName is where a table's definition is stored beside its data.

@@ -139,6 +139,7 @@ func Open(ctx context.Context, w *world.World, spec Spec) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	spec.Address = at.String() // whole: a task of the plan may run in another working directory
 	if at.Scheme == world.DynamoDB {
 		return openTable(ctx, w, at, spec)
 	}

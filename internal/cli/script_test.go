@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dynaferry/internal/local"
+)
+
+// TestMain lets scripts run the program as the command dynaferry: this very binary, under another name.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"dynaferry": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs testdata/*.txtar: what the commands promise, as a person types them. Tables live in one local
+// DynamoDB that all scripts share, each with names of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, scripts(t, testscript.Params{Dir: "testdata"}))
+}
+
+// scripts gives a run of scripts its world: a DynamoDB, an account, a clean home.
+func scripts(t *testing.T, p testscript.Params) testscript.Params {
+	db, err := local.Start(context.Background(), local.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	p.Setup = func(e *testscript.Env) error {
+		for name, value := range map[string]string{
+			"HOME": e.WorkDir, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+			"AWS_ENDPOINT_URL_DYNAMODB": db.URL, "AWS_CONFIG_FILE": filepath.Join(e.WorkDir, "none"), "AWS_EC2_METADATA_DISABLED": "true",
+			// A table of its own for each script: "$T" begins its name.
+			"T": "dynamodb://" + strings.NewReplacer("-", "", "_", "").Replace(strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")),
+		} {
+			e.Setenv(name, value)
+		}
+		return nil
+	}
+	p.ContinueOnError = true
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines}
+	return p
+}
+
+// exitsWith is "code N command args…": the command must end with exit code N.
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command args…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// planInto is "plan NAME args…": dynaferry plan args…, its address in $NAME.
+func planInto(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: plan NAME verb args…")
+	}
+	ts.Check(ts.Exec("dynaferry", append([]string{"plan"}, args[1:]...)...))
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// sameLines is "same file file": equal up to the order of their lines.
+func sameLines(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: same file file")
+	}
+	count := map[string]int{}
+	for i, name := range args {
+		for line := range strings.SplitSeq(strings.TrimSpace(ts.ReadFile(name)), "\n") {
+			count[line] += 1 - 2*i
+		}
+	}
+	var differ []string
+	for line, n := range count {
+		if n != 0 {
+			differ = append(differ, fmt.Sprintf("%+d %s", n, line))
+		}
+	}
+	if (len(differ) > 0) != neg {
+		ts.Fatalf("lines differ:\n%s", strings.Join(differ, "\n"))
+	}
+}
