@@ -9,12 +9,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // peerScript converts an export with another engine and a schema written by hand.
 //
 //go:embed peers.py
 var peerScript []byte
+
+// chdbScript is the same for chDB, which comes from npm.
+//
+//go:embed chdb.js
+var chdbScript []byte
 
 // peerEngines are measured when they are installed; chdb's output size is the bar for ours.
 var peerEngines = []string{"chdb", "duckdb", "polars"}
@@ -25,7 +31,11 @@ func (b *bench) peers(ctx context.Context) error {
 	if b.o.Peers == "" {
 		return nil
 	}
-	python := filepath.Join(b.o.Peers, "py", "bin", "python")
+	peers, err := filepath.Abs(b.o.Peers)
+	if err != nil {
+		return err
+	}
+	python := filepath.Join(peers, "py", "bin", "python")
 	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not there: make peers installs it", python)
 	}
@@ -33,9 +43,14 @@ func (b *bench) peers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	script := b.dir("peers.py")
-	if err := os.WriteFile(script, peerScript, 0o600); err != nil {
-		return err
+	scripts := map[string][]string{"chdb": {"node", b.dir("chdb.js"), filepath.Join(peers, "chdb", "node_modules", "chdb")}}
+	for _, engine := range []string{"duckdb", "polars"} {
+		scripts[engine] = []string{python, b.dir("peers.py"), engine}
+	}
+	for name, data := range map[string][]byte{"peers.py": peerScript, "chdb.js": chdbScript} {
+		if err := os.WriteFile(b.dir(name), data, 0o600); err != nil {
+			return err
+		}
 	}
 	ours, bytes, err := b.lossless(ctx, c)
 	if err != nil {
@@ -44,7 +59,7 @@ func (b *bench) peers(ctx context.Context) error {
 	best, against := 0.0, ""
 	notes := map[string]float64{"ours": ours}
 	for _, engine := range peerEngines {
-		used, size, err := peer(ctx, python, script, engine, c, b.dir(engine+".parquet"))
+		used, size, err := peer(ctx, scripts[engine], c, b.dir(engine+".parquet"))
 		if err != nil {
 			b.say("%s is left out: %v", engine, err)
 			continue
@@ -77,8 +92,8 @@ func (b *bench) lossless(ctx context.Context, c corpus) (cpu float64, bytes int6
 }
 
 // peer runs one engine and checks the number of rows it wrote.
-func peer(ctx context.Context, python, script, engine string, c corpus, out string) (cpu float64, size int64, err error) {
-	used, err := run(ctx, false, python, append([]string{script, engine, out}, c.files...)...)
+func peer(ctx context.Context, script []string, c corpus, out string) (cpu float64, size int64, err error) {
+	used, err := run(ctx, false, script[0], slices.Concat(script[1:], []string{out}, c.files)...)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -33,7 +33,7 @@ if engine == "duckdb":
               CAST(Item.updatedAt.N AS BIGINT) AS "updatedAt", Item.status.S AS status, Item.region.S AS region,
               CAST(Item.total.N AS DECIMAL(18,2)) AS total, Item.express.BOOL AS express,
               {{'street': Item.address.M.street.S, 'zip': Item.address.M.zip.S, 'city': Item.address.M.city.S}} AS address,
-              list_transform(Item.lines.L, x -> {{'sku': x.M.sku.S, 'qty': CAST(x.M.qty.N AS BIGINT), 'price': CAST(x.M.price.N AS DECIMAL(18,2))}}) AS lines,
+              list_transform(Item.lines.L, lambda x: {{'sku': x.M.sku.S, 'qty': CAST(x.M.qty.N AS BIGINT), 'price': CAST(x.M.price.N AS DECIMAL(18,2))}}) AS lines,
               Item.tags.SS AS tags, Item.note.S AS note, CAST(Item.version.N AS BIGINT) AS version
             FROM read_json({files!r}, format='newline_delimited', columns={{Item: '{struct}'}}))
             TO '{out}' (FORMAT parquet, COMPRESSION zstd)"""
@@ -76,30 +76,6 @@ elif engine == "polars":
     )
     frame.write_parquet(out, compression="zstd")
     rows = frame.height
-elif engine == "chdb":
-    import os
-
-    os.chdir("/")  # its file() reads below the working directory only
-    import chdb
-
-    t, n = "Tuple(S String)", "Tuple(N String)"
-    item = (
-        f"Tuple(orderId {t}, customerId {t}, createdAt {t}, updatedAt {n}, status {t}, region {t}, total {n}, express Tuple(BOOL Bool),"
-        f" address Tuple(M Tuple(street {t}, zip {t}, city {t})), lines Tuple(L Array(Tuple(M Tuple(sku {t}, qty {n}, price {n})))),"
-        f" tags Tuple(SS Array(String)), note {t}, version {n})"
-    )
-    pattern = os.path.join(os.path.dirname(files[0]), "*.json.gz")
-    chdb.query(
-        f"""INSERT INTO FUNCTION file('{out}', Parquet)
-            SELECT Item.orderId.S AS orderId, Item.customerId.S AS customerId, Item.createdAt.S AS createdAt, toInt64(Item.updatedAt.N) AS updatedAt,
-              Item.status.S AS status, Item.region.S AS region, toDecimal64(Item.total.N, 2) AS total, Item.express.BOOL AS express,
-              tuple(Item.address.M.street.S, Item.address.M.zip.S, Item.address.M.city.S)::Tuple(street String, zip String, city String) AS address,
-              arrayMap(x -> tuple(x.M.sku.S, toInt64(x.M.qty.N), toDecimal64(x.M.price.N, 2)), Item.lines.L)::Array(Tuple(sku String, qty Int64, price Decimal(18,2))) AS lines,
-              Item.tags.SS AS tags, Item.note.S AS note, toInt64(Item.version.N) AS version
-            FROM file('{pattern}', JSONEachRow, 'Item {item}')
-            SETTINGS max_threads=1, output_format_parquet_compression_method='zstd', input_format_parallel_parsing=0"""
-    )
-    rows = int(str(chdb.query(f"SELECT count() FROM file('{out}', Parquet)", "CSV")).strip())
 else:
     sys.exit(f"no engine {engine}")
 print(json.dumps({"rows": rows}))
