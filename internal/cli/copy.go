@@ -421,7 +421,11 @@ func (a *app) showCopy(raw []byte) error {
 	}
 	fmt.Fprintf(a.out, "  fingerprint  %s\n", r.Fingerprint)
 	for _, name := range sortedKeys(r.Misfits) {
-		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", name, countText(r.Misfits[name]))
+		what := name
+		if strings.HasPrefix(name, ": ") { // counted at the item itself
+			what = "attributes without column" + name
+		}
+		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", what, countText(r.Misfits[name]))
 	}
 	for _, name := range sortedKeys(r.Losses) {
 		fmt.Fprintf(a.out, "  type lost    %s: %s\n", name, countText(r.Losses[name]))

@@ -10,3 +10,14 @@ func (s *Stats) Types(name string) (counts [item.BS + 1]uint64) {
 	}
 	return counts
 }
+
+// Attributes lists the top-level attributes that are tracked, sorted by name: also those that are only ever NULL, which
+// get no column.
+func (s *Stats) Attributes() []string {
+	s.trim()
+	var names []string
+	for _, n := range s.top.sorted() {
+		names = append(names, n.name)
+	}
+	return names
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"dynaferry/internal/blob"
@@ -125,7 +126,10 @@ func (j *copyJob) gatherTask(ctx context.Context, a *plan.Attempt) (*taskResult,
 	for _, p := range parts {
 		staged, err := g.partition(ctx, p)
 		if err != nil {
-			return nil, fmt.Errorf("partition %q: %w", p.Segments, err)
+			if len(p.Segments) > 0 {
+				err = fmt.Errorf("partition %s: %w", strings.Join(p.Segments, "/"), err)
+			}
+			return nil, err
 		}
 		res.Staged.Files = append(res.Staged.Files, staged.Files...)
 		total.Merge(p.print)
@@ -143,7 +147,8 @@ func (j *copyJob) decidedWish() (sinkWish, error) {
 	if err != nil {
 		return sinkWish{}, err
 	}
-	return sinkWish{schema: schema, cells: j.set.Cells}, nil
+	all, err := j.set.columns(nil)
+	return sinkWish{schema: schema, columns: column.SchemaOptions{OnNew: all.OnNew}, cells: j.set.Cells}, err
 }
 
 type gatheringTask struct {

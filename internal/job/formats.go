@@ -29,7 +29,9 @@ func csvLosses(w *csv.Writer) map[string]int64 {
 // the column, DynamoDB JSON elsewhere.
 func csvColumns(schema *column.Schema, stats *column.Stats) []csv.Column {
 	columns := make([]csv.Column, 0, len(schema.Fields))
+	given := map[string]bool{}
 	for _, f := range schema.Fields {
+		given[f.Source] = true
 		c := csv.Column{Name: f.Source, Type: csv.JSON}
 		switch f.Kind {
 		case column.Long, column.Decimal18, column.Decimal38, column.Double:
@@ -44,6 +46,12 @@ func csvColumns(schema *column.Schema, stats *column.Stats) []csv.Column {
 			}
 		}
 		columns = append(columns, c)
+	}
+	// What is only ever NULL has no column in the schema; rows have no _extra to keep it.
+	for _, name := range stats.Attributes() {
+		if !given[name] {
+			columns = append(columns, csv.Column{Name: name, Type: csv.JSON})
+		}
 	}
 	return columns
 }

@@ -333,13 +333,12 @@ func (i *inspection) count(src source.Source) error {
 	if err := i.emit(sum.count); err != nil {
 		return err
 	}
-	schema := sum.stats.Schema(column.SchemaOptions{LeavesMax: leavesUnlimited})
-	for n, f := range schema.Fields {
+	for n, name := range sum.stats.Attributes() {
 		if n == attributesShown {
 			break
 		}
-		r := AttributeRecord{Type: "attribute", Attribute: f.Source, Types: map[string]uint64{}}
-		for t, count := range sum.stats.Types(f.Source) {
+		r := AttributeRecord{Type: "attribute", Attribute: name, Types: map[string]uint64{}}
+		for t, count := range sum.stats.Types(name) {
 			if count > 0 {
 				r.Types[item.Type(t).String()] = count
 			}
