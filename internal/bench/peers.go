@@ -35,7 +35,7 @@ func (b *bench) peers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	python := filepath.Join(peers, "py", "bin", "python")
+	python := filepath.Join(peers, "python", "bin", "python")
 	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not there: make peers installs it", python)
 	}
