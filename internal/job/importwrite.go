@@ -202,7 +202,7 @@ type writer struct {
 func (t *writing) newWriter() *writer {
 	w := &writer{t: t, lane: t.gov.Lane()}
 	w.batch = dynamo.NewBatchWriter(t.job.table.client, t.gov, dynamo.BatchWriterOptions{Table: t.job.at.Host, Keys: t.job.table.desc.Keys,
-		BeforeSend: t.a.Look, DeadLetter: func(d dynamo.DeadLetter) error {
+		RetryFor: t.job.env.MemberRetryFor, BeforeSend: t.a.Look, DeadLetter: func(d dynamo.DeadLetter) error {
 			w.counts.DeadLetters++
 			return t.dead.item(w.now, w.rows[d.Index], w.now.Item(w.rows[d.Index]), d.Err)
 		}})

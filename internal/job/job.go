@@ -35,6 +35,8 @@ type Env struct {
 	Share float64
 	// LookEvery shortens plan.LookEvery in suites that cannot wait; 0 leaves it.
 	LookEvery time.Duration
+	// MemberRetryFor bounds how long one item of a batch may stay unprocessed while others progress; 0 is a minute.
+	MemberRetryFor time.Duration
 }
 
 // MemoryDefault is the memory budget of a process.
