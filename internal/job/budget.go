@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 
@@ -35,6 +36,14 @@ func (g *governed) read(ctx context.Context, env *Env, src source.Source, budget
 func (g *governed) write(env *Env, table *dynamo.Table, budget string) (*dynamo.Governor, error) {
 	g.once.Do(func() { g.gov, g.err = newGovernor(env, table, budget, dynamo.Write) })
 	return g.gov, g.err
+}
+
+// checkBudget refuses a budget that is none before anything is done.
+func checkBudget(flag, text string) error {
+	if _, err := dynamo.ParseBudget(text); err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return nil
 }
 
 // newGovernor resolves a budget for a table and says what it came to.

@@ -122,6 +122,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	if err := j.checkExpressions(); err != nil {
 		return nil, err
 	}
+	if err := checkBudget("--read-units", set.ReadUnits); err != nil {
+		return nil, err
+	}
 	if _, err := set.columns(nil); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -214,18 +215,28 @@ func parsePass(filter, projection string, names map[string]string, raw json.RawM
 	scope := expression.NewScope(names, values)
 	if filter != "" {
 		if p.filter, err = scope.Condition(expression.Filter, filter); err != nil {
-			return nil, fault.Hint(fault.New(fault.User, "--filter: %w", err), "dynaferry export --help has an example")
+			return nil, refused("--filter", err)
 		}
 	}
 	if projection != "" {
 		if p.projection, err = scope.Projection(projection); err != nil {
-			return nil, fault.New(fault.User, "--projection: %w", err)
+			return nil, refused("--projection", err)
 		}
 	}
 	if err := scope.Done(); err != nil {
 		return nil, fault.New(fault.User, "--names and --values: %w", err)
 	}
 	return p, nil
+}
+
+// refused names the flag of an expression that makes no sense, and how to name what is a reserved word.
+func refused(flag string, err error) error {
+	text := err.Error()
+	err = fault.New(fault.User, "%s: %w", flag, err)
+	if _, word, reserved := strings.Cut(text, "reserved keyword: "); reserved {
+		return fault.Hint(err, `write #a for it, and --names '{"#a":"%s"}'`, word)
+	}
+	return err
 }
 
 func (p *pass) batch(b *item.Batch) *item.Batch {

@@ -97,6 +97,9 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	for _, warning := range src.Info().Warnings {
 		env.say("warning: %s", warning)
 	}
+	if err := j.fill(); err != nil {
+		return nil, err
+	}
 	if err := j.openTable(ctx, src, wish); err != nil {
 		return nil, err
 	}
@@ -109,9 +112,7 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	}
 	j.spec = src.Spec()
 	j.src.set(src)
-	if err := j.fill(src); err != nil {
-		return nil, err
-	}
+	j.stage(src)
 	var stateAt string
 	if j.st, stateAt, err = stateBeside(ctx, env, src); err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	}
 	if wish.Create == nil {
 		if missing {
-			return fault.Hint(err, "create it from what is known of the source: --create")
+			return fault.Hint(fault.New(fault.NotFound, "%s does not exist", j.at), "create it from what is known of the source: --create")
 		}
 		return j.sameKeys(wish.Keys)
 	}
@@ -233,7 +234,7 @@ func (j *importJob) keyTypes(types map[string]string) map[string]string {
 }
 
 // fill puts defaults and refuses combinations that make no sense.
-func (j *importJob) fill(src source.Source) error {
+func (j *importJob) fill() error {
 	s := &j.set
 	if s.Dedupe == "" {
 		s.Dedupe = "last"
@@ -251,6 +252,12 @@ func (j *importJob) fill(src source.Source) error {
 	case s.Mode != ModeNewer && s.Version != "":
 		return fault.New(fault.User, "--version-attribute goes with --mode newer")
 	}
+	return checkBudget("--write-units", s.WriteUnits)
+}
+
+// stage settles where the import begins: sources whose keys cannot repeat need no index.
+func (j *importJob) stage(src source.Source) {
+	s := &j.set
 	s.Stage = stageIndex
 	if src.Info().Unique {
 		s.Stage = stageWrite
@@ -261,7 +268,6 @@ func (j *importJob) fill(src source.Source) error {
 			s.Stage = stageIndex
 		}
 	}
-	return nil
 }
 
 // chooseMode settles on put for a table that dynaferry made or found empty; an unfinished plan that did so goes on.

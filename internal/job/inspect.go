@@ -38,6 +38,11 @@ func Inspect(ctx context.Context, env *Env, spec source.Spec, o InspectOptions, 
 	if err != nil {
 		return err
 	}
+	if !o.Count && !o.Schema { // a look at single items is no job: its budget is no news
+		quiet := *env
+		quiet.Say = nil
+		env = &quiet
+	}
 	i := &inspection{ctx: ctx, env: env, at: at, spec: spec, o: o, emit: emit}
 	if o.Schema || o.Item > 0 || len(o.Key) > 0 {
 		return i.items()

@@ -105,6 +105,11 @@ func (i *inspection) dataset(set *dataset.Set) error {
 	if err := i.versions(set); err != nil {
 		return err
 	}
+	if r.Format == source.DynamoDBJSON {
+		if err := i.exportsOf(set); err != nil {
+			return err
+		}
+	}
 	if err := i.columns(schema); err != nil {
 		return err
 	}
@@ -206,6 +211,25 @@ func (i *inspection) exports(finished, unfinished []string) error {
 		}
 	}
 	return first
+}
+
+// exportsOf describes the exports that a data set in their layout holds.
+func (i *inspection) exportsOf(set *dataset.Set) error {
+	finished, _, err := manifest.Find(i.ctx, set.Root, set.Dir)
+	if err != nil {
+		return err
+	}
+	slices.Sort(finished)
+	for _, dir := range finished {
+		e, err := manifest.Open(i.ctx, set.Root, dir)
+		if err != nil {
+			return err
+		}
+		if err := i.export(e, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (i *inspection) export(e *manifest.Export, whole bool) error {

@@ -59,6 +59,9 @@ type verifyTask struct {
 // NewVerify prepares the comparison of two sources.
 func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Request, error) {
 	j := &verifyJob{env: env}
+	if err := checkBudget("--read-units", set.ReadUnits); err != nil {
+		return nil, err
+	}
 	var srcs [2]source.Source
 	for i, spec := range []source.Spec{a, b} {
 		src, err := source.Open(ctx, env.World, spec)
