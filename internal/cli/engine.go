@@ -146,6 +146,9 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 		Example: `  dynaferry task --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000 --index 7`,
 		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if address == "" {
+				return usage("%s: --plan is missing: the address that dynaferry plan printed", cmd.Name())
+			}
 			st, p, env, err := a.openPlan(cmd, address)
 			if err != nil {
 				return classify(err)
@@ -171,7 +174,6 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 	f.IntVar(&share, "share", 1, "how many tasks run at once elsewhere: this one takes that part of the budgets")
 	f.IntVar(&a.flags.workers, "workers", 1, "processors to use")
 	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
-	_ = cmd.MarkFlagRequired("plan")
 	return cmd
 }
 
@@ -264,6 +266,9 @@ address is printed, run its tasks and commit that one; 64 it can never work, 70 
 		Example: `  dynaferry commit --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000`,
 		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if address == "" {
+				return usage("%s: --plan is missing: the address that dynaferry plan printed", cmd.Name())
+			}
 			st, p, env, err := a.openPlan(cmd, address)
 			if err != nil {
 				return classify(err)
@@ -282,7 +287,6 @@ address is printed, run its tasks and commit that one; 64 it can never work, 70 
 	cmd.Flags().StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")
 	cmd.Flags().IntVar(&a.flags.workers, "workers", 1, "processors to use")
 	cmd.Flags().StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
-	_ = cmd.MarkFlagRequired("plan")
 	return cmd
 }
 

@@ -133,7 +133,7 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	}
 	j.set.Dest = j.at.String() // whole: a task of the plan may run in another working directory
 	j.src.set(src)
-	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(set), Writer: env.Version,
+	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set), Writer: env.Version,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
 	// What an unfinished run of these settings has published already is not in its own way; its commit looks again.
 	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {

@@ -117,19 +117,19 @@ func (i *inspection) object(info blob.Info) error {
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", i.at, err)
 	}
-	dir, base := path.Split(info.Name)
+	dir, base := path.Split(i.name(info))
 	switch {
-	case isEnvelope(head):
-		return i.commitObject(info)
-	case base == "plan.json" && isPlan(head), base == "tasks.jsonl":
+	case base == "plan.json" && path.Base(path.Dir(path.Dir(dir))) == "plans", base == "tasks.jsonl":
 		at := i.at
 		at.Path = path.Dir(at.Path)
 		i.at = at
-		if found, err := i.plan(path.Base(path.Dir(i.name(info)))); found || err != nil {
+		if found, err := i.plan(path.Base(dir)); found || err != nil {
 			return err
 		}
+	case isEnvelope(head):
+		return i.commitObject(info)
 	case strings.HasPrefix(base, "manifest-"):
-		return i.exports([]string{strings.TrimSuffix(dir, "/")}, nil)
+		return i.exports([]string{path.Dir(info.Name)}, nil)
 	case base == path.Base(source.DefinitionName):
 		if done, err := i.definition(info); done || err != nil {
 			return err
@@ -143,7 +143,7 @@ func (i *inspection) object(info blob.Info) error {
 // name is the object's whole path as far as it is known: a folder's bucket begins at the folder of the file.
 func (i *inspection) name(info blob.Info) string {
 	if i.at.Scheme == world.File {
-		return path.Join(strings.ReplaceAll(i.at.Path, `\`, "/"), path.Base(info.Name))
+		return strings.ReplaceAll(i.at.Path, `\`, "/")
 	}
 	return info.Name
 }

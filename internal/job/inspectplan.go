@@ -91,10 +91,6 @@ func isEnvelope(head []byte) bool {
 	return bytes.HasPrefix(head, []byte(`{"format":"dynaferry-commit/`))
 }
 
-func isPlan(head []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(head), []byte(`{"format":`))
-}
-
 // plan describes the plan at the address, <state root>/plans/<id>; found is false when none is there.
 func (i *inspection) plan(id string) (found bool, err error) {
 	root := i.at

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"dynaferry/internal/aws"
@@ -86,9 +87,28 @@ func (w *World) Existing(ctx context.Context, at Address) (Location, error) {
 		if _, err := os.Stat(at.Path); errors.Is(err, fs.ErrNotExist) {
 			return Location{}, fault.New(fault.NotFound, "%s does not exist", at)
 		}
+		return w.openPath(ctx, at)
 	}
 	return w.open(ctx, at, folder.Options{ReadOnly: true})
 }
+
+// openPath opens a path to read from. One inside of a native export is opened from above its folder AWSDynamoDB, by whose
+// name an export is known.
+func (w *World) openPath(ctx context.Context, at Address) (Location, error) {
+	path, inside := filepath.ToSlash(at.Path)+"/", ""
+	if i := strings.LastIndex(path, "/"+exportFolder+"/"); i > 0 {
+		path, inside = path[:i], strings.Trim(path[i+1:], "/")
+		at.Path = filepath.FromSlash(path)
+	}
+	loc, err := w.open(ctx, at, folder.Options{ReadOnly: true})
+	if inside != "" {
+		loc.Prefix = inside
+	}
+	return loc, err
+}
+
+// exportFolder is the part of every native export's path that never changes.
+const exportFolder = "AWSDynamoDB"
 
 func (w *World) open(ctx context.Context, at Address, o folder.Options) (Location, error) {
 	var loc Location
