@@ -129,6 +129,7 @@ func (w *localWorld) environment() []string {
 		"AWS_ACCESS_KEY_ID=" + w.access,
 		"AWS_SECRET_ACCESS_KEY=" + w.secret,
 		"AWS_REGION=" + regionLocal,
+		"AWS_DEFAULT_REGION=" + regionLocal, // boto3 and version 1 of the AWS CLI know no other
 		"AWS_ENDPOINT_URL_DYNAMODB=" + w.tables,
 		"AWS_ENDPOINT_URL_S3=" + w.objects,
 	}
