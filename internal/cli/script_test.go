@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"dynaferry/internal/local"
+	"dynaferry/internal/local/bucket"
 )
 
 // TestMain lets scripts run the program as the command dynaferry: this very binary, under another name.
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/*.txtar: what the commands promise, as a person types them. Tables live in one local
-// DynamoDB that all scripts share, each with names of its own.
+// DynamoDB that all scripts share, each with names of its own, and so do objects in the bucket lake.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, scripts(t, testscript.Params{Dir: "testdata"}))
 }
@@ -36,10 +37,21 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	exe, err := exec.LookPath("dynaferry")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3, err := bucket.Start(context.Background(), exe, []string{bucketCommandName},
+		bucket.Config{Dir: t.TempDir(), Region: regionLocal, Buckets: []string{"lake"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s3.Close() })
 	p.Setup = func(e *testscript.Env) error {
 		for name, value := range map[string]string{
-			"HOME": e.WorkDir, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-			"AWS_ENDPOINT_URL_DYNAMODB": db.URL, "AWS_CONFIG_FILE": filepath.Join(e.WorkDir, "none"), "AWS_EC2_METADATA_DISABLED": "true",
+			"HOME": e.WorkDir, "AWS_REGION": regionLocal, "AWS_ACCESS_KEY_ID": s3.Config.AccessKey,
+			"AWS_SECRET_ACCESS_KEY": s3.Config.SecretKey, "AWS_ENDPOINT_URL_DYNAMODB": db.URL, "AWS_ENDPOINT_URL_S3": s3.Endpoint,
+			"AWS_CONFIG_FILE": filepath.Join(e.WorkDir, "none"), "AWS_EC2_METADATA_DISABLED": "true",
 			// A table of its own for each script: "$T" begins its name.
 			"T": "dynamodb://" + strings.NewReplacer("-", "", "_", "").Replace(strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")),
 		} {
