@@ -13,8 +13,17 @@ func ReadAll(ctx context.Context, b Bucket, name string, bytesMax int64) ([]byte
 	return ReadRange(ctx, b, name, ReadOptions{}, bytesMax)
 }
 
-// ReadRange is ReadAll for a range; the Info describes the whole object.
+// ReadRange is ReadAll for a range; the Info describes the whole object. A body that arrives damaged is read once more: it
+// may have been damaged on its way.
 func ReadRange(ctx context.Context, b Bucket, name string, opts ReadOptions, bytesMax int64) ([]byte, Info, error) {
+	data, info, err := readRange(ctx, b, name, opts, bytesMax)
+	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
+		return readRange(ctx, b, name, opts, bytesMax)
+	}
+	return data, info, err
+}
+
+func readRange(ctx context.Context, b Bucket, name string, opts ReadOptions, bytesMax int64) ([]byte, Info, error) {
 	r, info, err := b.Get(ctx, name, opts)
 	if err != nil {
 		return nil, info, err

@@ -205,6 +205,14 @@ func published(ctx context.Context, b blob.Bucket, size int64, tail []byte, fina
 }
 
 func read(ctx context.Context, b blob.Bucket, name string) (envelope, error) {
+	e, err := readOnce(ctx, b, name)
+	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
+		return readOnce(ctx, b, name) // it may have been damaged on its way
+	}
+	return e, err
+}
+
+func readOnce(ctx context.Context, b blob.Bucket, name string) (envelope, error) {
 	r, info, err := b.Get(ctx, name, blob.ReadOptions{})
 	if err != nil {
 		return envelope{}, err

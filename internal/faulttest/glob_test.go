@@ -105,41 +105,50 @@ func printOf(t testing.TB, w *world.World, spec source.Spec) item.Fingerprint {
 }
 
 func fingerprint(w *world.World, spec source.Spec) (item.Fingerprint, error) {
-	ctx := context.Background()
 	var print item.Fingerprint
+	var h item.Hasher
+	err := eachBatch(w, spec, func(b *item.Batch) {
+		for i := range b.Rows {
+			print.Add(h.Item(b.Item(i)))
+		}
+	})
+	return print, err
+}
+
+// eachBatch reads a source of ours.
+func eachBatch(w *world.World, spec source.Spec, take func(*item.Batch)) error {
+	ctx := context.Background()
 	src, err := source.Open(ctx, w, spec)
 	if err != nil {
-		return print, err
+		return err
 	}
 	units, err := src.Units(ctx, 1<<40, 1)
 	if err != nil {
-		return print, err
+		return err
 	}
-	var h item.Hasher
 	for _, u := range units {
-		in, err := src.Read(ctx, u, source.ReadOptions{})
-		if err != nil {
-			return print, err
-		}
-		var b item.Batch
-		for {
-			err := in.Read(&b)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				_ = in.Close()
-				return print, err
-			}
-			for i := range b.Rows {
-				print.Add(h.Item(b.Item(i)))
-			}
-		}
-		if err := in.Close(); err != nil {
-			return print, err
+		if err := eachOf(ctx, src, u, take); err != nil {
+			return err
 		}
 	}
-	return print, nil
+	return nil
+}
+
+func eachOf(ctx context.Context, src source.Source, u source.Unit, take func(*item.Batch)) error {
+	in, err := src.Read(ctx, u, source.ReadOptions{})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var b item.Batch
+	for {
+		if err := in.Read(&b); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		take(&b)
+	}
 }
 
 // plans reads what stands in a state root.

@@ -135,6 +135,7 @@ func (j *copyJob) gatherTask(ctx context.Context, a *plan.Attempt) (*taskResult,
 		total.Merge(p.print)
 	}
 	res.Items, res.Fingerprint, res.End = int64(total.Count), total.String(), time.Now().UTC()
+	res.Losses = g.losses
 	return res, nil
 }
 
@@ -159,6 +160,7 @@ type gatheringTask struct {
 	reader  *sink.RunReader
 	near    map[runAt][]byte // frames fetched ahead, because many small ones lie side by side
 	files   int              // made so far, for their numbers
+	losses  losses           // of all partitions
 }
 
 // prefetchBytes bounds what a task fetches ahead; prefetchGap is how much it reads over to save a request.
@@ -254,6 +256,7 @@ func (g *gatheringTask) partition(ctx context.Context, p *partition) (sink.Stage
 	}
 	staged, err := out.Close()
 	g.files += len(staged.Files)
+	g.losses.addAll(lossesOf(out))
 	return staged, err
 }
 

@@ -158,10 +158,16 @@ func (t *reading) finish() (*taskResult, error) {
 		return nil, err
 	}
 	t.res.Staged, t.res.Rejects, t.res.End = staged, t.dead.count, time.Now().UTC()
-	if l, ok := t.out.(interface{ Losses() map[string]int64 }); ok {
-		t.res.Losses = l.Losses()
-	}
+	t.res.Losses = lossesOf(t.out)
 	return t.res, t.res.sum(t.pass.kept)
+}
+
+// lossesOf asks a closed sink what its format could not keep.
+func lossesOf(out files) losses {
+	if l, ok := out.(interface{ Losses() map[string]int64 }); ok {
+		return l.Losses()
+	}
+	return nil
 }
 
 // sum fills items and fingerprint from the staged files or parts.

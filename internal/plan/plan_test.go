@@ -311,7 +311,7 @@ func TestCommitNeedsEveryResult(t *testing.T) {
 	}
 }
 
-// Retryable errors are tried again here; poison is not.
+// Retryable errors are tried again here, damage is once, as it may have come about on the way; poison is not.
 func TestTries(t *testing.T) {
 	st := newState(t)
 	for _, c := range []struct {
@@ -321,7 +321,8 @@ func TestTries(t *testing.T) {
 		ok       bool
 	}{
 		{"passing", fault.New(fault.Unavailable, "a hiccup"), 2, true},
-		{"poison", fault.New(fault.Corrupt, "bad data"), 1, false},
+		{"damaged on its way", fault.New(fault.Corrupt, "bad data"), 2, true},
+		{"poison", fault.New(fault.User, "bad settings"), 1, false},
 	} {
 		job := &counting{}
 		job.fail = func(*Attempt) error {

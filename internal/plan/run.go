@@ -23,7 +23,7 @@ import (
 type Job interface {
 	// Task does one task and returns the body of its result. It may die or be doubled at any point: what it writes
 	// to files goes below a.Staged, what it writes to a table follows a.Look. Errors: Retryable kinds are tried again,
-	// all others are poison.
+	// Corrupt once, all others are poison.
 	Task(ctx context.Context, a *Attempt) (json.RawMessage, error)
 
 	// Check tells whether the data that a winning result names is still there and whole. An error of kind Corrupt or
@@ -230,13 +230,22 @@ func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) err
 	return group.Wait()
 }
 
+// damagedTries is how often a task is tried again after it met damaged data.
+const damagedTries = 1
+
 func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) error {
 	tries := o.Tries
 	if tries == 0 {
 		tries = 3
 	}
+	damaged := 0
 	for try := 1; ; try++ {
 		_, err := runTask(ctx, st, p, job, task, generation, false, o)
+		if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil && damaged < damagedTries {
+			// What was damaged on its way is whole when it is read again; what is damaged where it lies fails again.
+			damaged++
+			continue
+		}
 		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown || try == tries {
 			return err
 		}
