@@ -228,8 +228,14 @@ func (c *chunkWriter) weigh() {
 	}
 }
 
+// valueCoder is the scratch memory in which values are encoded.
+type valueCoder struct {
+	index  hybridEncoder
+	prefix prefixCoder
+}
+
 // body appends the open page's uncompressed body and returns the encoding of its values.
-func (c *chunkWriter) body(dst []byte, coder *hybridEncoder) ([]byte, format.Encoding) {
+func (c *chunkWriter) body(dst []byte, coder *valueCoder) ([]byte, format.Encoding) {
 	if c.leaf.MaxRep > 0 {
 		dst = appendLevels(dst, c.rep.finish())
 	}
@@ -239,10 +245,10 @@ func (c *chunkWriter) body(dst []byte, coder *hybridEncoder) ([]byte, format.Enc
 		return dst, format.Plain // an empty delta stream is a corner that not every reader knows
 	case c.indexing:
 		width := c.dict.width()
-		coder.reset(width)
-		coder.values(c.idx)
+		coder.index.reset(width)
+		coder.index.values(c.idx)
 		dst = append(dst, byte(width))
-		return append(dst, coder.finish()...), format.RLEDictionary
+		return append(dst, coder.index.finish()...), format.RLEDictionary
 	}
 	switch c.storage {
 	case asLong:
@@ -264,6 +270,9 @@ func (c *chunkWriter) body(dst []byte, coder *hybridEncoder) ([]byte, format.Enc
 	case asFixed:
 		dst = append(dst, c.text...)
 	default:
+		if prefixWorth(c.text, c.longs) {
+			return coder.prefix.append(dst, c.text, c.longs), format.DeltaByteArray
+		}
 		dst = appendDelta(dst, c.longs)
 		return append(dst, c.text...), format.DeltaLengthByteArray
 	}

@@ -187,7 +187,7 @@ func (b *footerBuilder) null(g *GroupMeta, from []leaf, l *leaf) (*ChunkMeta, er
 		if c.rows == 0 {
 			return nil
 		}
-		var coder hybridEncoder
+		var coder valueCoder
 		body, encoding := c.body(nil, &coder)
 		packed, err := b.compress.append(nil, body, false)
 		if err != nil {

@@ -30,7 +30,7 @@ type Writer struct {
 	pageBytes int
 	arena     arena
 	compress  *compressor
-	coder     hybridEncoder
+	coder     valueCoder
 	body      []byte
 	packed    []byte
 	head      []byte
