@@ -432,7 +432,8 @@ func plain(text []byte) bool {
 	for len(text) >= 8 {
 		w := binary.LittleEndian.Uint64(text)
 		quote, slash := w^ones*'"', w^ones*'\\'
-		if (w|w-ones*' '|quote-ones|slash-ones)&tops != 0 {
+		// In Go | and - have the same rank, hence the parentheses.
+		if (w|(w-ones*' ')|(quote-ones)|(slash-ones))&tops != 0 {
 			return plainBytes(text[:8]) && plain(text[8:])
 		}
 		text = text[8:]
