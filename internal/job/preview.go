@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"dynaferry/internal/plan"
@@ -50,7 +51,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 			if src.Spec().Consistent {
 				units *= 2
 			}
-			p.Costs = append(p.Costs, fmt.Sprintf("reads about %.0f read units of %s", units, info.Table.Name))
+			p.Costs = append(p.Costs, fmt.Sprintf("reads about %.0f read units of %s", math.Ceil(max(units, 1)), info.Table.Name))
 		}
 	}
 	p.Source = strings.Join(names, " and ")
