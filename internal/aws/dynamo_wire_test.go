@@ -222,7 +222,8 @@ func TestBodies(t *testing.T) {
 				Values: values})
 			return err
 		}, "DeleteItem", `{"ReturnConsumedCapacity":"TOTAL","TableName":"T","Key":{"id":{"S":"x"}},` +
-			`"ConditionExpression":"a = :v","ExpressionAttributeValues":{":v":{"N":"1"}}}`},
+			`"ConditionExpression":"a = :v","ReturnValuesOnConditionCheckFailure":"ALL_OLD",` +
+			`"ExpressionAttributeValues":{":v":{"N":"1"}}}`},
 		{func() error {
 			_, err := d.Write(t.Context(), &dynamo.WriteRequest{Table: "T", Item: it})
 			return err

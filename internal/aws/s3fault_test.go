@@ -430,6 +430,17 @@ func sampled(op, name string) bool {
 
 func (d damage) expired() bool { return d.code == "ExpiredToken" || d.code == "RequestTimeTooSkewed" }
 
+// drained reads an object as a stream to its end.
+func drained(ctx context.Context, b blob.Bucket, name string) error {
+	r, _, err := b.Get(ctx, name, blob.ReadOptions{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
 // TestCutBodies cuts replies at every 64 KiB and one byte around it, announces too much, and flips bits.
 func TestCutBodies(t *testing.T) {
 	b, p := between(t)
@@ -446,9 +457,14 @@ func TestCutBodies(t *testing.T) {
 			if err := same(t.Context(), b, "a", body); err != nil || p.count("get") != 2 {
 				t.Errorf("cut at %d: %v after %d requests", cut, err, p.count("get"))
 			}
+			// Damage on the way is seen and costs one more read; a reader that takes the stream itself is told.
 			p.strike("get#1", damage{flip: cut})
-			if err := same(t.Context(), b, "a", body); fault.KindOf(err) != fault.Corrupt {
-				t.Errorf("flip of byte %d: %v", cut, err)
+			if err := same(t.Context(), b, "a", body); err != nil || p.count("get") != 2 {
+				t.Errorf("flip of byte %d: %v after %d requests", cut, err, p.count("get"))
+			}
+			p.strike("get#1", damage{flip: cut})
+			if err := drained(t.Context(), b, "a"); fault.KindOf(err) != fault.Corrupt {
+				t.Errorf("flip of byte %d in a stream: %v", cut, err)
 			}
 		}
 	}
