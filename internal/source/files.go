@@ -163,8 +163,12 @@ func (s *files) openDataset(ctx context.Context) (bool, error) {
 	}
 	for _, f := range set.Files {
 		s.info.Items += f.Items
-		s.units = append(s.units, File{Name: set.Name(f.Name), Form: set.Last.Form, Compression: compressionOf(f.Name), Size: f.Size,
-			MD5: f.MD5, Items: f.Items, Constants: f.Constants})
+		u := File{Name: set.Name(f.Name), Form: set.Last.Form, Compression: compressionOf(f.Name), Size: f.Size,
+			MD5: f.MD5, Items: f.Items, Constants: f.Constants}
+		if u.Form == Parquet { // which loses nothing, and has no checksum over its footer
+			u.Fingerprint = f.Fingerprint
+		}
+		s.units = append(s.units, u)
 	}
 	return true, nil
 }

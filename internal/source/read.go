@@ -62,6 +62,8 @@ type stream struct {
 	inner   item.Batch // when constants are added
 	count   int64
 	refused int64
+	print   item.Fingerprint // when the file's is known
+	hasher  item.Hasher
 }
 
 func (st *stream) at(err error) error {
@@ -144,10 +146,15 @@ func (st *stream) Read(b *item.Batch) error {
 	}
 	b.File = st.url
 	st.count += int64(b.Len())
+	if st.file.Fingerprint != "" {
+		for i := range b.Rows {
+			st.print.Add(st.hasher.Item(b.Item(i)))
+		}
+	}
 	return nil
 }
 
-// finish checks the promises: the stored bytes' MD5 and the number of records.
+// finish checks the promises: the stored bytes' MD5, the number of records and their fingerprint.
 func (st *stream) finish() error {
 	if st.sum != nil {
 		// The decompressor stops at the stream's end; what may stand behind it belongs to the checksum too.
@@ -160,6 +167,10 @@ func (st *stream) finish() error {
 	}
 	if n := st.count + st.refused; st.file.Items >= 0 && n != st.file.Items {
 		return fault.New(fault.Corrupt, "has %d items; its list says %d", n, st.file.Items)
+	}
+	if want := st.file.Fingerprint; want != "" && st.refused == 0 && st.print.String() != want {
+		return fault.Hint(fault.New(fault.Corrupt, "its items have the fingerprint %s, the data set's history says %s", st.print, want),
+			"make the file again, or read it for itself, by its own name")
 	}
 	return nil
 }

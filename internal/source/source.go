@@ -101,7 +101,8 @@ type File struct {
 	Size        int64                      `json:"size"`
 	ETag        string                     `json:"etag,omitempty"` // what must still stand when read; "" is not checked
 	MD5         string                     `json:"md5,omitempty"`
-	Items       int64                      `json:"items"` // -1 when unknown
+	Items       int64                      `json:"items"`                 // -1 when unknown
+	Fingerprint string                     `json:"fingerprint,omitempty"` // of the items, where our history tells it
 	Constants   map[string]json.RawMessage `json:"constants,omitempty"`
 	Partition   [][2]string                `json:"partition,omitempty"` // Hive columns of foreign files: name, text
 }
