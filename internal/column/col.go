@@ -1,6 +1,8 @@
 package column
 
 import (
+	"encoding/binary"
+	"math"
 	"slices"
 
 	"dynaferry/internal/item"
@@ -90,6 +92,8 @@ const (
 // What every value touches stands first, in as few cache lines as can be.
 type col struct {
 	source string    // field.Source
+	name   nameWords // of source
+	text   bool      // a String that holds S
 	kind   Kind      // field.Kind
 	typ    item.Type // field.Type
 	scaled uint8     // field.Scale
@@ -137,6 +141,42 @@ type col struct {
 func (c *col) sync() {
 	c.source, c.kind, c.typ, c.scaled = c.field.Source, c.field.Kind, c.field.Type, uint8(c.field.Scale)
 	c.room = int8(c.field.Precision() - c.field.Scale)
+	c.name, c.text = wordsOf(c.source), c.kind == String && c.typ == item.S
+}
+
+// nameWords is a name of at most nameWordsMax bytes as two words, so that it is compared without a call.
+type nameWords struct {
+	size        uint32 // larger than any name's when it is longer
+	first, last uint64 // little-endian, zeros behind the end
+	masks       [2]uint64
+}
+
+const nameWordsMax = 16
+
+func wordsOf(name string) (w nameWords) {
+	if len(name) > nameWordsMax {
+		w.size = math.MaxUint32
+		return w
+	}
+	var text, mask [nameWordsMax]byte
+	for i := range copy(text[:], name) {
+		mask[i] = 0xFF
+	}
+	w.size = uint32(len(name))
+	w.first, w.last = binary.LittleEndian.Uint64(text[:8]), binary.LittleEndian.Uint64(text[8:])
+	w.masks = [2]uint64{binary.LittleEndian.Uint64(mask[:8]), binary.LittleEndian.Uint64(mask[8:])}
+	return w
+}
+
+// is tells whether the name token is this name, its bytes being in src with what lies behind them. False may mean that
+// this is not the way to find out.
+func (w *nameWords) is(src []byte, token *item.Token) bool {
+	if token.End-token.Off != w.size || token.Flags&item.Escaped != 0 || uint(token.Off)+nameWordsMax > uint(len(src)) {
+		return false
+	}
+	text := (*[nameWordsMax]byte)(src[token.Off:])
+	return (binary.LittleEndian.Uint64(text[:8])&w.masks[0]^w.first)|
+		(binary.LittleEndian.Uint64(text[8:])&w.masks[1]^w.last) == 0
 }
 
 // typed tells whether the column has a form; until its first value that is not NULL it has none.

@@ -1,6 +1,8 @@
 package column
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 
 	"dynaferry/internal/item"
@@ -55,13 +57,63 @@ func parseSmall(text []byte) (n small, ok bool) {
 	return n, true
 }
 
+// shortSmall reads a normal form of at most 16 characters without sign, and with a point only among the first eight
+// and nowhere behind them, as most numbers are: from two words, without a loop. Characters behind the text may be any.
+func shortSmall(text *[16]byte, size uint) (n small, ok bool) {
+	const zeros, marks = 0x3030303030303030, 0x1010101010101010
+	first := binary.LittleEndian.Uint64(text[:8]) ^ zeros // digits become 0 to 9; point and sign have bit 4 set
+	if size > 8 {
+		last := binary.LittleEndian.Uint64(text[8:]) ^ zeros
+		last <<= (16 - size) * 8 & 63
+		if (first|last)&marks != 0 {
+			return n, false
+		}
+		n.mantissa = int64(digits8(first)*pow10[size-8] + digits8(last))
+		n.digits = int(size) // a normal form this long begins with no zero
+		return n, true
+	}
+	first <<= (8 - size) * 8
+	n.digits = int(size)
+	if mark := first & marks; mark != 0 {
+		at := uint(bits.TrailingZeros64(mark)) &^ 7
+		if byte(first>>at) != '.'^'0' {
+			return n, false
+		}
+		// What stands in front of the point moves up by one byte.
+		front := first & (1<<at - 1)
+		first = first>>at>>8<<at<<8 | front<<8
+		n.scale = int(56-at) >> 3
+		n.digits -= n.scale + 1
+	}
+	n.mantissa = int64(digits8(first))
+	if text[0] == '0' {
+		n.digits = 0
+	}
+	return n, true
+}
+
+// digits8 is the number whose eight decimal digits, 0 to 9, are the bytes of x, the highest in the lowest byte.
+func digits8(x uint64) uint64 {
+	const mask = 0x000000FF000000FF
+	x = x*10 + x>>8
+	return (x&mask*(100+1000000<<32) + x>>16&mask*(1+10000<<32)) >> 32
+}
+
 // number appends to a column of the ladder.
 func (s *Shredder) number(c *col, it item.Item, i int) {
-	text := s.normal(it, i)
-	n, ok := parseSmall(text)
-	if !ok || n.scale >= binScales {
-		s.large(c, it, i, shapeOf(text))
-		return
+	var n small
+	ok := false
+	if token := &it.Tape[i]; token.Flags&item.Normal != 0 && token.End-token.Off <= 16 {
+		if src := it.Src[:cap(it.Src)]; uint(token.Off)+16 <= uint(len(src)) {
+			n, ok = shortSmall((*[16]byte)(src[token.Off:]), uint(token.End-token.Off))
+		}
+	}
+	if !ok {
+		text := s.normal(it, i)
+		if n, ok = parseSmall(text); !ok || n.scale >= binScales {
+			s.large(c, it, i, shapeOf(text))
+			return
+		}
 	}
 	if c.bins != nil {
 		c.bins[n.digits*binScales+n.scale]++

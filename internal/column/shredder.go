@@ -213,14 +213,18 @@ func (s *Shredder) recycle() {
 func (s *Shredder) members(c *col, it item.Item, i int) {
 	var before *col
 	guess := c.first
-	for at, end := i+1, i+int(it.Tape[i].Skip); at < end; at += 1 + int(it.Tape[at+1].Skip) {
-		token := &it.Tape[at]
+	tape, src := it.Tape[:i+int(it.Tape[i].Skip)], it.Src[:cap(it.Src)]
+	for at := i + 1; at+1 < len(tape); {
+		name, value := &tape[at], &tape[at+1]
 		kid := guess
-		if kid == nil || token.Flags&item.Escaped != 0 || kid.source != string(it.Src[token.Off:token.End]) {
-			if kid = s.find(c, guess, it, at); kid == nil {
-				continue
+		if kid == nil || !kid.name.is(src, name) {
+			if kid == nil || name.Flags&item.Escaped != 0 || kid.source != string(src[name.Off:name.End]) {
+				if kid = s.find(c, guess, it, at); kid == nil {
+					at += 1 + int(value.Skip)
+					continue
+				}
 			}
-			if guess == nil || kid != guess.next {
+			if guess == nil || kid != guess && kid != guess.next {
 				if before == nil {
 					c.first = kid
 				} else {
@@ -228,7 +232,17 @@ func (s *Shredder) members(c *col, it item.Item, i int) {
 				}
 			}
 		}
-		s.value(kid, it, at+1)
+		if kid.text && value.Type == item.S && value.Flags&item.Escaped == 0 {
+			kid.count++
+			kid.here()
+			kid.bytes = appendShort(kid.bytes, src, int(value.Off), int(value.End))
+			kid.ends = append(kid.ends, uint32(len(kid.bytes)))
+			kid.slots.full()
+			at += 2
+		} else {
+			s.value(kid, it, at+1)
+			at += 1 + int(value.Skip)
+		}
 		before, guess = kid, kid.next
 	}
 }

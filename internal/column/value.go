@@ -190,7 +190,11 @@ func (s *Shredder) unordered(c *col, it item.Item, i int, rep uint8) {
 	for at, end := i+1, i+int(it.Tape[i].Skip); at < end; at++ {
 		s.order = append(s.order, at)
 	}
-	slices.SortFunc(s.order, func(a, b int) int { return compareSet(it, a, b) })
+	if len(s.order) == 2 { // out of order, or they would not be here
+		s.order[0], s.order[1] = s.order[1], s.order[0]
+	} else {
+		slices.SortFunc(s.order, func(a, b int) int { return compareSet(it, a, b) })
+	}
 	for k, at := range s.order {
 		c.index = k
 		c.rep = append(c.rep, rep)
@@ -211,7 +215,11 @@ func (s *Shredder) inOrder(it item.Item, i int) bool {
 }
 
 func compareSet(it item.Item, a, b int) int {
-	switch it.Tape[a].Type {
+	x, y := &it.Tape[a], &it.Tape[b]
+	if x.Type == item.S && (x.Flags|y.Flags)&item.Escaped == 0 {
+		return bytes.Compare(it.Src[x.Off:x.End], it.Src[y.Off:y.End])
+	}
+	switch x.Type {
 	case item.N:
 		return it.Decimal(a).Compare(it.Decimal(b))
 	case item.B:
