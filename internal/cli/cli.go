@@ -240,8 +240,9 @@ func (a *app) env() (*job.Env, error) {
 	if memory < memoryLeast {
 		return nil, usage("--memory %q: the least is 64MiB", a.flags.memory)
 	}
-	// The collector keeps below the budget by working harder, and the budget covers what it has not collected yet.
-	debug.SetMemoryLimit(memory * 9 / 10)
+	// The collector keeps below its limit by working harder. The rest of the budget is for what it does not count: the
+	// program's own pages, and what was freed and not given back yet.
+	debug.SetMemoryLimit(memory / 4 * 3)
 	debug.SetGCPercent(50)
 	workers := a.flags.workers
 	if workers <= 0 {

@@ -23,7 +23,7 @@ func TestMemory(t *testing.T) {
 	mixed := filepath.Join(dir, "mixed.json.gz")
 	writeZipped(t, mixed, n, func(dst []byte, i uint64) []byte { return itemtest.AppendMixed(dst, 3, i) })
 	big := filepath.Join(dir, "large.json.gz")
-	nBig := count(0, 1_500, 20_000)
+	nBig := count(0, 1_000, 20_000)
 	writeZipped(t, big, nBig, sizeable)
 	endpoint := tables(t)
 	table := func(name string) string { return "dynamodb://" + name + "?endpoint=" + endpoint }

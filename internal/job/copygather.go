@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -79,15 +80,15 @@ func cutGather(parts []*partition) []json.RawMessage {
 	var first int
 	var size int64
 	for i, p := range parts {
-		var bytes int64
+		var raw int64
 		for _, r := range p.runs {
-			bytes += r.Raw
+			raw += r.Raw
 		}
-		if i > first && size+bytes > gatherTaskBytes {
+		if i > first && size+raw > gatherTaskBytes {
 			tasks = append(tasks, marshal(keyRange{parts[first].Key, parts[i-1].Key}))
 			first, size = i, 0
 		}
-		size += bytes
+		size += raw
 	}
 	if first < len(parts) {
 		tasks = append(tasks, marshal(keyRange{parts[first].Key, parts[len(parts)-1].Key}))
@@ -161,6 +162,21 @@ type gatheringTask struct {
 	near    map[runAt][]byte // frames fetched ahead, because many small ones lie side by side
 	files   int              // made so far, for their numbers
 	losses  losses           // of all partitions
+	lines   []byte           // of the run being read
+}
+
+// gatherBatchBytes is how much of a run is parsed at a time: tapes take more room than the text they are of.
+const gatherBatchBytes = 1 << 20
+
+// linesOf is the length of the first whole lines of data, about size bytes of them.
+func linesOf(data []byte, size int) int {
+	if len(data) <= size {
+		return len(data)
+	}
+	if i := bytes.IndexByte(data[size:], '\n'); i >= 0 {
+		return size + i + 1
+	}
+	return len(data)
 }
 
 // prefetchBytes bounds what a task fetches ahead; prefetchGap is how much it reads over to save a request.
@@ -235,21 +251,25 @@ func (g *gatheringTask) partition(ctx context.Context, p *partition) (sink.Stage
 				return sink.Staged{}, err
 			}
 		}
-		b.Reset()
-		if b.Src, err = g.reader.Decode(b.Src, frame, r.Run); err != nil {
+		if g.lines, err = g.reader.Decode(g.lines[:0], frame, r.Run); err != nil {
 			return sink.Staged{}, err
 		}
-		b.Src = item.WithSlack(b.Src)
-		if _, err := ddbjson.ParseLines(&b, ddbjson.Bare, true, nil); err != nil {
-			return sink.Staged{}, err
+		for rest := g.lines; len(rest) > 0; {
+			n := linesOf(rest, gatherBatchBytes)
+			b.Reset()
+			b.Src = item.WithSlack(append(b.Src, rest[:n]...))
+			rest = rest[n:]
+			if _, err := ddbjson.ParseLines(&b, ddbjson.Bare, true, nil); err != nil {
+				return sink.Staged{}, err
+			}
+			for i := range b.Rows {
+				print.Add(hasher.Item(b.Item(i)))
+			}
+			if err := out.Write(&b); err != nil {
+				return sink.Staged{}, err
+			}
+			g.a.Meter.Note("gathered items", float64(b.Len()))
 		}
-		for i := range b.Rows {
-			print.Add(hasher.Item(b.Item(i)))
-		}
-		if err := out.Write(&b); err != nil {
-			return sink.Staged{}, err
-		}
-		g.a.Meter.Note("gathered items", float64(b.Len()))
 	}
 	if print != p.print {
 		return sink.Staged{}, fault.New(fault.Corrupt, "runs hold %s, their index says %s", print, p.print)

@@ -45,13 +45,28 @@ func newDeadLetters(ctx context.Context, a *plan.Attempt) *deadLetters {
 // reject is a codec.Rejects.
 func (d *deadLetters) reject(r codec.Reject) error {
 	l := letter{File: r.Place.File, Line: r.Place.Line, Offset: r.Place.Offset, Path: fault.PlaceOf(r.Err).Path, ErrorMessages: []string{r.Err.Error()}}
-	if utf8.Valid(r.Raw) {
-		l.Raw = string(r.Raw)
+	raw := r.Raw
+	if len(raw) > rawBytesMax {
+		l.ErrorMessages = append(l.ErrorMessages, fmt.Sprintf("the record has %d bytes or more; its first %d are here", len(raw), rawBytesMax))
+		raw = raw[:rawBytesMax]
+		for n := len(raw); n > len(raw)-utf8.UTFMax; n-- { // not through the middle of a letter
+			if utf8.RuneStart(r.Raw[n]) {
+				raw = raw[:n]
+				break
+			}
+		}
+	}
+	if utf8.Valid(raw) {
+		l.Raw = string(raw)
 	} else {
-		l.RawBase64 = r.Raw
+		l.RawBase64 = raw
 	}
 	return d.add(l)
 }
+
+// rawBytesMax is how much of a record that is no item is kept: the largest item with six bytes a character fits. Records that
+// never end are put aside in pieces of 16 MB, and as a JSON text they would be six times that.
+const rawBytesMax = 3 << 20
 
 // item puts an item aside.
 func (d *deadLetters) item(b *item.Batch, row int, it item.Item, err error) error {

@@ -170,8 +170,11 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	if known := src.Info().Definition; known != nil {
 		def = known.As(j.at.Host, def)
 	}
-	if wish.Keys != nil {
+	switch known := src.Info().Keys; {
+	case wish.Keys != nil:
 		def.Keys = *wish.Keys
+	case def.Keys.Empty() && known != nil: // a data set remembers what it was made with
+		def.Keys = *known
 	}
 	if def.Keys.Empty() {
 		_, err := source.KeysFrom(nil, source.Info{URL: src.Info().URL})

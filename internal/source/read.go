@@ -100,11 +100,14 @@ func (st *stream) openBytes(ctx context.Context, b blob.Bucket, spec Spec) error
 		st.sum = md5.New()
 		st.raw = io.TeeReader(body, st.sum)
 	}
-	plain := compress.NewReader(st.raw, compress.Codec(st.file.Compression), compress.Limits{})
+	plain := compress.NewReader(st.raw, compress.Codec(st.file.Compression), compress.Limits{RatioAfter: ratioAfter})
 	st.closers = append(st.closers, plain)
 	st.items, err = newReader(plain, st.file.Form, spec, st.reject)
 	return err
 }
+
+// ratioAfter is the plain bytes after which a ratio that no table has ends a file: blank lines cost time and no memory.
+const ratioAfter = 16 << 20
 
 func (st *stream) openParquet(ctx context.Context, b blob.Bucket, spec Spec) error {
 	info, err := b.Head(ctx, st.file.Name)
