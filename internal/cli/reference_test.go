@@ -20,7 +20,7 @@ const referenceDir = "../../docs/reference"
 func TestReference(t *testing.T) {
 	a := &app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}, world: newWorld()}
 	root := a.root()
-	pages := map[string]string{"README.md": referenceIndex(root)}
+	pages := map[string]string{"README.md": referenceIndex(root), "json.md": recordPage(t)}
 	for _, cmd := range root.Commands() {
 		if !cmd.Hidden && cmd.Name() != "help" && cmd.Name() != "completion" {
 			pages[cmd.Name()+".md"] = referencePage(cmd)
@@ -64,7 +64,8 @@ func referenceIndex(root *cobra.Command) string {
 		}
 	}
 	fmt.Fprintf(&b, "\nFlags of every command:\n\n%s\n", flags(root.PersistentFlags().FlagUsages()))
-	b.WriteString("`dynaferry completion bash|zsh|fish|powershell` prints what a shell needs to complete all of these.\n")
+	b.WriteString("`dynaferry completion bash|zsh|fish|powershell` prints what a shell needs to complete all of these.\n\n" +
+		"What --json prints is in [json.md](json.md).\n")
 	return b.String()
 }
 

@@ -213,7 +213,7 @@ func parseBytes(text string) (int64, error) {
 			continue
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if err != nil || v < 0 || v*float64(u.size) > 1<<60 {
+		if err != nil || !(v >= 0) || v*float64(u.size) > 1<<60 { // NaN is neither
 			break
 		}
 		return int64(v * float64(u.size)), nil

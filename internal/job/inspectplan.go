@@ -30,7 +30,7 @@ type StateRecord struct {
 
 // PlanRecord describes a plan and how far it is.
 type PlanRecord struct {
-	Type     string          `json:"type"` // "plan"
+	Type     string          `json:"type"` // "plan-state"
 	ID       string          `json:"id"`
 	Verb     string          `json:"verb"`
 	State    string          `json:"state"` // open, committed, superseded, abandoned
@@ -133,7 +133,7 @@ func (i *inspection) planRecord(st plan.State, id string) (PlanRecord, *plan.Pla
 	if err != nil {
 		return PlanRecord{}, nil, err
 	}
-	r := PlanRecord{Type: "plan", ID: p.ID, Verb: p.Verb, State: "open", Round: p.Round, Parent: p.Parent, Created: p.Created, Writer: p.Writer,
+	r := PlanRecord{Type: "plan-state", ID: p.ID, Verb: p.Verb, State: "open", Round: p.Round, Parent: p.Parent, Created: p.Created, Writer: p.Writer,
 		Tasks: p.Tasks, Source: p.Source, Settings: p.Settings}
 	end, ended, err := plan.Ending(i.ctx, st, p)
 	if err != nil {
