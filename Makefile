@@ -38,7 +38,7 @@ lint:
 # The real counterparts, fetched into the ignored folder .peers, versions pinned in peers/.
 peers: build
 	peers/install.sh
-	$(GO) test -tags peers -count=1 -timeout 35m -v ./internal/peers | grep -v '^=== '; exit $${PIPESTATUS[0]}
+	DYNAFERRY_BIN=$(BIN) $(GO) test -tags peers -count=1 -timeout 35m -v ./internal/peers | grep -v '^=== '; exit $${PIPESTATUS[0]}
 
 bench: build
 	$(BIN) bench --peers .peers --out bench.json
