@@ -19,7 +19,8 @@ import (
 	"dynaferry/internal/world"
 )
 
-// The variables that a child reads: where it kills itself, "40 before", "40 after" or "40 mid 300µs", and the file that
+// The variables that a child reads: where it kills itself, "40 before", "40 after" or "40 mid 300µs" ("40 term" asks
+// it to end), and the file that
 // gets a line for each call.
 const (
 	crashVariable = "DYNAFERRY_CRASH"
@@ -101,6 +102,8 @@ func (t *trace) begin(operation, name string) (after bool) {
 		return false
 	}
 	switch {
+	case t.crash.phase == "term":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	case t.crash.phase == "before", operation == "step":
 		die()
 	case t.crash.phase == "mid":
