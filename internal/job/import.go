@@ -204,7 +204,11 @@ func (j *importJob) sameKeys(given *item.KeySchema) error {
 	if given == nil {
 		return nil
 	}
-	if have := j.table.desc.Keys; have.Hash.Name != given.Hash.Name || have.Range.Name != given.Range.Name {
+	// A key without a type is S by default, so S says nothing against the table's own.
+	differs := func(have, given item.KeyAttr) bool {
+		return have.Name != given.Name || given.Type != item.S && have.Type != given.Type
+	}
+	if have := j.table.desc.Keys; differs(have.Hash, given.Hash) || differs(have.Range, given.Range) {
 		return fault.New(fault.User, "%s has the keys %s, not %s", j.at, keysText(have), keysText(*given))
 	}
 	return nil

@@ -227,6 +227,10 @@ func (s *files) openLoose(ctx context.Context) error {
 			return fmt.Errorf("list %s: %w", s.at, err)
 		}
 		rest := strings.TrimPrefix(info.Name, prefix)
+		// The files of a data set are read by its history, not by their names: guessing would lose types.
+		if below, _, ours := strings.Cut(rest, "/"+dataset.Hidden+"/versions/"); ours {
+			return fault.Hint(fault.New(fault.User, "%s holds data sets below it, among them %s", s.at, below), "name one: %s", s.at.Join(below))
+		}
 		if hidden(rest) || info.Size == 0 && strings.HasSuffix(info.Name, "/") {
 			continue
 		}
