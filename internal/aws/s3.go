@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -31,7 +32,8 @@ type S3 struct {
 	bucket      string
 	prefix      string // "" or "a/b/"
 	options     S3Options
-	checksums   bool // false for clones that refuse them: AWS_REQUEST_CHECKSUM_CALCULATION=when_required
+	checksums   bool        // false for clones that refuse them: AWS_REQUEST_CHECKSUM_CALCULATION=when_required
+	copiesPlain atomic.Bool // part copies into uploads with checksums are refused, see wantsChecksum
 	pacer       pacer
 	sleep       func(ctx context.Context, d time.Duration) error
 

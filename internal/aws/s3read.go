@@ -206,7 +206,8 @@ func parseContentRange(s string) (first, last, size int64, err error) {
 		first, errs[0] = strconv.ParseInt(from, 10, 64)
 		last, errs[1] = strconv.ParseInt(to, 10, 64)
 		size, errs[2] = strconv.ParseInt(total, 10, 64)
-		if errors.Join(errs[:]...) == nil && 0 <= first && first <= last && last < size {
+		empty := first == 0 && last == -1 && size == 0 // what MinIO says of a suffix of nothing
+		if errors.Join(errs[:]...) == nil && (empty || 0 <= first && first <= last && last < size) {
 			return first, last, size, nil
 		}
 	}

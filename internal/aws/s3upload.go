@@ -21,14 +21,14 @@ import (
 
 // Create is blob.Bucket's.
 func (b *S3) Create(ctx context.Context, name string, opts blob.PutOptions) (blob.Upload, error) {
-	u, err := b.create(ctx, name, opts)
+	u, err := b.create(ctx, name, opts, b.checksums)
 	if err != nil {
 		return nil, b.fail("create", name, err)
 	}
 	return u, nil
 }
 
-func (b *S3) create(ctx context.Context, name string, opts blob.PutOptions) (*upload, error) {
+func (b *S3) create(ctx context.Context, name string, opts blob.PutOptions, checksums bool) (*upload, error) {
 	key, err := b.key(name)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (b *S3) create(ctx context.Context, name string, opts blob.PutOptions) (*up
 		StorageClass: types.StorageClass(o.StorageClass), Tagging: b.tagging(),
 		ObjectLockMode: types.ObjectLockMode(o.LockMode), ObjectLockRetainUntilDate: u.until,
 	}
-	if b.checksums || o.LockMode != "" {
+	if checksums || o.LockMode != "" {
 		// One checksum of the whole object, which every later reader can compute, not one of the parts' checksums.
 		in.ChecksumAlgorithm, in.ChecksumType = types.ChecksumAlgorithmCrc32c, types.ChecksumTypeFullObject
 		u.checksums = true
