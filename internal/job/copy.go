@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -135,6 +136,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	j.src.set(src)
 	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set), Writer: env.Version,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
+	if len(j.set.Objects.Named()) > 0 {
+		r.heeds = &j.dest
+	}
 	// What an unfinished run of these settings has published already is not in its own way; its commit looks again.
 	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {
 		return r, err
@@ -225,6 +229,11 @@ func (j *copyJob) open(ctx context.Context) error {
 	}
 	if at.Scheme == world.DynamoDB {
 		return fault.Hint(fault.New(fault.User, "%s is a table; export and convert write files", at), "use: dynaferry import %s %s", j.spec.Address, at)
+	}
+	if at.Scheme == world.File {
+		if info, err := os.Stat(at.Path); err == nil && !info.IsDir() {
+			return fault.Hint(fault.New(fault.User, "%s is a file; a destination is a folder", at), "name a folder that is empty or not there")
+		}
 	}
 	if j.dest, err = j.env.location(ctx, at, j.set.Objects); err != nil {
 		return err

@@ -84,12 +84,22 @@ type Request struct {
 	StateAddress string
 	// Destination names what is written to.
 	Destination string
+	heeds       *world.Location // a destination with settings of its own
 	sources     []source.Source
+}
+
+// probe asks the stores for what the job relies on, before anything is read: conditional writes at the state root, and
+// where settings were asked for the objects to come, that the destination heeds them.
+func (r *Request) probe(ctx context.Context) error {
+	if err := blob.ProbeConditional(ctx, r.State.Bucket, r.State.Prefix); err != nil || r.heeds == nil {
+		return err
+	}
+	return blob.ProbeConditional(ctx, r.heeds.Bucket, path.Join(r.heeds.Prefix, dataset.Hidden))
 }
 
 // Plan makes the request's plan, or finds its unfinished one, and runs nothing.
 func Plan(ctx context.Context, env *Env, r *Request) (*plan.Plan, error) {
-	if err := blob.ProbeConditional(ctx, r.State.Bucket, r.State.Prefix); err != nil {
+	if err := r.probe(ctx); err != nil {
 		return nil, err
 	}
 	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
@@ -98,7 +108,7 @@ func Plan(ctx context.Context, env *Env, r *Request) (*plan.Plan, error) {
 
 // Execute plans the request, or resumes its unfinished plan, and runs it to its end on the local pool.
 func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, error) {
-	if err := blob.ProbeConditional(ctx, r.State.Bucket, r.State.Prefix); err != nil {
+	if err := r.probe(ctx); err != nil {
 		return plan.End{}, nil, err
 	}
 	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
