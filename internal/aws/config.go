@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 
 	"dynaferry/internal/fault"
 )
@@ -110,6 +111,7 @@ func (s *Session) service(service string, found *string) (sdk.Config, error) {
 	cfg := s.config.Copy()
 	cfg.Retryer = func() sdk.Retryer { return sdk.NopRetryer{} }
 	cfg.RetryMaxAttempts = 1
+	cfg.Logger = logging.Nop{} // stderr is the story's; what the SDK warns of is an error of the call, or nothing
 	cfg.BaseEndpoint = found
 	if s.options.Endpoint != "" {
 		cfg.BaseEndpoint = &s.options.Endpoint
