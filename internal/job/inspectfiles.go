@@ -238,6 +238,9 @@ func (i *inspection) export(e *manifest.Export, whole bool) error {
 		From: s.ExportFromTime, To: s.ExportToTime, Format: s.OutputFormat, Items: s.ItemCount, Files: len(e.Files), Billed: s.BilledSizeBytes,
 		Scan: s.Scan, Warnings: e.Warnings, Summary: &s,
 		Checks: []string{"manifests agree with each other and their checksums", "every data file is there and no other"}}
+	if slices.ContainsFunc(e.Warnings, func(w string) bool { return strings.Contains(w, "no checksum") }) {
+		r.Checks[0] = "manifests agree with each other"
+	}
 	if s.Incremental() {
 		r.Kind = "incremental"
 	}
@@ -256,8 +259,8 @@ func (i *inspection) export(e *manifest.Export, whole bool) error {
 			return err
 		}
 	}
-	if s.Incremental() || s.OutputFormat != "DYNAMODB_JSON" {
-		return nil
+	if (s.Incremental() || s.OutputFormat != "DYNAMODB_JSON") && !i.o.Count {
+		return nil // described; reading it is refused by name
 	}
 	spec := i.spec
 	spec.Kind, spec.Dir = source.KindExport, e.Dir
