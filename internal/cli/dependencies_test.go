@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDependenciesAreExplained holds docs/dependencies.md against go.mod: a line for each direct dependency, and no other.
+// TestDependenciesAreExplained holds docs/dependencies.md against go.mod: a line for each direct dependency, no other.
 func TestDependenciesAreExplained(t *testing.T) {
 	mod, err := os.ReadFile("../../go.mod")
 	if err != nil {

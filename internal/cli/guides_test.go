@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestGuides runs every command block of the guides and the README: what a reader types works as it stands. Rules:
+// TestGuides runs every command block of the guides and the README: what a reader types works as it stands.
 //
 //   - A block whose info string has a second word, ```json orders.jsonl, is a file of that name.
 //   - In a ```console block lines that begin with "$ " are commands, run by sh; the lines below a command are what it says,

@@ -18,13 +18,14 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect X",
 		Short: "what is in this file, export, data set, table or plan",
-		Long: `inspect looks at whatever stands at an address and changes nothing: a table, a data set of ours with its versions, a native
-export, a Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit object, a table definition, a file
-of dead letters.
+		Long: `inspect looks at whatever stands at an address and changes nothing: a table, a data set of ours with its
+versions, a native export, a Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit
+object, a table definition, a file of dead letters.
 
---count reads everything: items, sizes, units, types by attribute, fingerprint, and every checksum on the way. --item and --key print
-single items in canonical DynamoDB JSON with what DynamoDB counts for them. --schema writes the columns, for --schema of export and
-convert: those of a data set or a Parquet file as they are, of anything else as reading it infers them.
+--count reads everything: items, sizes, units, types by attribute, fingerprint, and every checksum on the way. --item
+and --key print single items in canonical DynamoDB JSON with what DynamoDB counts for them. --schema writes the columns,
+for --schema of export and convert: those of a data set or a Parquet file as they are, of anything else as reading it
+infers them.
 
 Exit codes: 0 done, 1 damaged or not there, 2 usage, 75 try again, 130 interrupted.`,
 		Example: `  dynaferry inspect s3://lake/orders
@@ -226,7 +227,8 @@ func (a *app) showDataset(r job.DatasetRecord) {
 
 func (a *app) showVersion(r job.VersionRecord, first bool) {
 	a.heading(first, "versions")
-	text := fmt.Sprintf("%s  %s items in %s files", r.Created.Format("2006-01-02 15:04:05 MST"), countText(r.Items), countText(int64(r.Added)))
+	text := fmt.Sprintf("%s  %s items in %s files", r.Created.Format("2006-01-02 15:04:05 MST"), countText(r.Items),
+		countText(int64(r.Added)))
 	if r.Removed > 0 {
 		text += fmt.Sprintf(", %s replaced", countText(int64(r.Removed)))
 	}
@@ -370,7 +372,8 @@ func (a *app) showEngine(record job.Record, first bool) error {
 		for _, l := range []struct {
 			name string
 			n    int64
-		}{{"items", r.Items}, {"attributes", int64(r.Names)}, {"row groups", int64(r.RowGroups)}, {"parts", int64(r.Partitions)}, {"runs", int64(r.Runs)}} {
+		}{{"items", r.Items}, {"attributes", int64(r.Names)}, {"row groups", int64(r.RowGroups)},
+			{"parts", int64(r.Partitions)}, {"runs", int64(r.Runs)}} {
 			if l.n > 0 {
 				a.line(l.name, "%s", countText(l.n))
 			}

@@ -32,7 +32,8 @@ type InspectOptions struct {
 // Record is one line of what inspect says. Each is one of the struct types below; Type tells which.
 type Record any
 
-// Inspect looks at whatever stands at an address, changes nothing, and hands out its records in the order they read well.
+// Inspect looks at whatever stands at an address, changes nothing, and hands out its records in the order they read
+// well.
 func Inspect(ctx context.Context, env *Env, spec source.Spec, o InspectOptions, emit func(Record) error) error {
 	at, err := world.Parse(spec.Address)
 	if err != nil {

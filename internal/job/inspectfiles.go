@@ -133,8 +133,8 @@ func (i *inspection) dataset(set *dataset.Set) error {
 
 func (i *inspection) versions(set *dataset.Set) error {
 	emit := func(v *dataset.Version, state string) error {
-		return i.emit(VersionRecord{Type: "version", Number: v.Number, State: state, Plan: v.Plan, Created: v.Created, Added: len(v.Added),
-			Removed: len(v.Removed), Items: v.Items, Fingerprint: v.Fingerprint})
+		return i.emit(VersionRecord{Type: "version", Number: v.Number, State: state, Plan: v.Plan, Created: v.Created,
+			Added: len(v.Added), Removed: len(v.Removed), Items: v.Items, Fingerprint: v.Fingerprint})
 	}
 	for n := range set.Head + 1 {
 		v, err := set.Version(i.ctx, n)
@@ -234,9 +234,9 @@ func (i *inspection) exportsOf(set *dataset.Set) error {
 
 func (i *inspection) export(e *manifest.Export, whole bool) error {
 	s := e.Summary
-	r := ExportRecord{Type: "export", Address: i.below(e.Dir), State: "complete", Kind: "full", Table: s.TableARN, ExportTime: s.ExportTime,
-		From: s.ExportFromTime, To: s.ExportToTime, Format: s.OutputFormat, Items: s.ItemCount, Files: len(e.Files), Billed: s.BilledSizeBytes,
-		Scan: s.Scan, Warnings: e.Warnings, Summary: &s,
+	r := ExportRecord{Type: "export", Address: i.below(e.Dir), State: "complete", Kind: "full", Table: s.TableARN,
+		ExportTime: s.ExportTime, From: s.ExportFromTime, To: s.ExportToTime, Format: s.OutputFormat, Items: s.ItemCount,
+		Files: len(e.Files), Billed: s.BilledSizeBytes, Scan: s.Scan, Warnings: e.Warnings, Summary: &s,
 		Checks: []string{"manifests agree with each other and their checksums", "every data file is there and no other"}}
 	if slices.ContainsFunc(e.Warnings, func(w string) bool { return strings.Contains(w, "no checksum") }) {
 		r.Checks[0] = "manifests agree with each other"
@@ -255,7 +255,8 @@ func (i *inspection) export(e *manifest.Export, whole bool) error {
 	}
 	for _, f := range e.Files {
 		items := f.ItemCount
-		if err := i.emit(FileRecord{Type: "file", Name: path.Base(f.Name), Bytes: f.Size, Items: &items, MD5: f.MD5}); err != nil {
+		err := i.emit(FileRecord{Type: "file", Name: path.Base(f.Name), Bytes: f.Size, Items: &items, MD5: f.MD5})
+		if err != nil {
 			return err
 		}
 	}
@@ -286,7 +287,8 @@ func (i *inspection) files(src source.Source) error {
 		return i.parquet(units[0].File)
 	}
 	info := src.Info()
-	err = i.emit(FilesRecord{Type: "files", Address: i.at.String(), Format: info.Form, Files: len(units), Bytes: info.Bytes, Warnings: info.Warnings})
+	err = i.emit(FilesRecord{Type: "files", Address: i.at.String(), Format: info.Form, Files: len(units), Bytes: info.Bytes,
+		Warnings: info.Warnings})
 	if err != nil {
 		return err
 	}
@@ -363,7 +365,8 @@ func (i *inspection) definition(info blob.Info) (done bool, err error) {
 	if json.Unmarshal(data, &def) != nil || def.Version == 0 {
 		return false, nil
 	}
-	return true, i.emit(DefinitionRecord{Type: "definition", Table: def.Name, Keys: def.Keys, Billing: def.BillingMode, Definition: data})
+	return true, i.emit(DefinitionRecord{Type: "definition", Table: def.Name, Keys: def.Keys, Billing: def.BillingMode,
+		Definition: data})
 }
 
 // keysText writes keys for people: customer (S), order_id (S).

@@ -99,7 +99,8 @@ func (i *inspection) byKey(src source.Source) error {
 	var key item.Batch
 	key.Src = item.WithSlack(i.o.Key)
 	if err := ddbjson.Parse(&key, 0); err != nil {
-		return fault.Hint(fault.New(fault.User, "--key: %w", err), `give it as DynamoDB JSON: {"pk":{"S":"a"},"sk":{"N":"1"}}`)
+		return fault.Hint(fault.New(fault.User, "--key: %w", err),
+			`give it as DynamoDB JSON: {"pk":{"S":"a"},"sk":{"N":"1"}}`)
 	}
 	if src.Info().Kind == source.KindTable {
 		return i.tableKey(src, key.Item(0))
@@ -122,7 +123,8 @@ func (i *inspection) tableKey(src source.Source, key item.Item) error {
 	keys := src.Info().Keys
 	canonical, err := keys.AppendKeyJSON(nil, key)
 	if err != nil {
-		return fault.Hint(fault.New(fault.User, "--key: %w", err), "the keys of %s are %s", src.Info().Table.Name, keysText(*keys))
+		return fault.Hint(fault.New(fault.User, "--key: %w", err), "the keys of %s are %s", src.Info().Table.Name,
+			keysText(*keys))
 	}
 	client, err := i.env.World.Client(i.ctx, src.Address())
 	if err != nil {

@@ -133,8 +133,8 @@ func (i *inspection) planRecord(st plan.State, id string) (PlanRecord, *plan.Pla
 	if err != nil {
 		return PlanRecord{}, nil, err
 	}
-	r := PlanRecord{Type: "plan-state", ID: p.ID, Verb: p.Verb, State: "open", Round: p.Round, Parent: p.Parent, Created: p.Created, Writer: p.Writer,
-		Tasks: p.Tasks, Source: p.Source, Settings: p.Settings}
+	r := PlanRecord{Type: "plan-state", ID: p.ID, Verb: p.Verb, State: "open", Round: p.Round, Parent: p.Parent,
+		Created: p.Created, Writer: p.Writer, Tasks: p.Tasks, Source: p.Source, Settings: p.Settings}
 	end, ended, err := plan.Ending(i.ctx, st, p)
 	if err != nil {
 		return r, p, err
