@@ -126,8 +126,20 @@ def plain(v):
     return x
 
 
+class Set(list):
+    """Members still in the order of the column, where _extra finds them by index."""
+
+
 def members(values):
     return ("set", sorted(values))
+
+
+def settle(v):
+    if isinstance(v, Set):
+        return members(v)
+    if isinstance(v, list):
+        return [settle(x) for x in v]
+    return {k: settle(x) for k, x in v.items()} if isinstance(v, dict) else v
 
 
 def rebuild(column, v):
@@ -143,7 +155,7 @@ def rebuild(column, v):
         return out
     if kind == "list":
         values = [None if (x := rebuild(column["element"], e)) is MISSING else x for e in v]
-        return values if column.get("type", "L") == "L" else members(values)
+        return values if column.get("type", "L") == "L" else Set(values)
     if kind == "json":
         return plain(json.loads(v))
     if kind == "long" or kind.startswith("decimal"):
@@ -169,6 +181,10 @@ def overlay(item, extra):
     return item
 
 
+def holds_bytes(v):
+    return isinstance(v, bytes) or isinstance(v, (list, tuple)) and any(map(holds_bytes, v)) or isinstance(v, dict) and any(map(holds_bytes, v.values()))
+
+
 def loose(v):
     """ClickHouse has no null arrays and tuples, and JSON no bytes: what these cannot tell is left out on both sides."""
     if isinstance(v, dict):
@@ -177,8 +193,8 @@ def loose(v):
     if isinstance(v, list):
         return [loose(x) for x in v]
     if isinstance(v, tuple):
-        return [loose(x) for x in v[1] if not isinstance(x, bytes)]
-    return None if isinstance(v, bytes) else v
+        return [loose(x) for x in v[1]]
+    return v
 
 
 def main():
@@ -207,14 +223,14 @@ def main():
                 got[attribute[c["name"]]] = x
         if row.get("_extra"):
             overlay(got, row["_extra"])
+        got = settle(got)
         for name, v in row.items():  # partition columns that are attributes
             if name not in attribute and name != "_extra" and v is not None and name in expected[got[key]]:
                 got[name] = v
         want = expected.pop(got[key])
         if reader == "chdb":
-            # What is binary came as text of whatever letters; its columns are known.
-            got = {k: v for k, v in got.items() if not isinstance(want.get(k), bytes)}
-            got, want = loose(got), loose(want)
+            binary = {k for k, v in want.items() if holds_bytes(v)}  # which came as text of whatever letters
+            got, want = ({k: v for k, v in loose(x).items() if k not in binary} for x in (got, want))
         if got != want:
             names = [k for k in {**got, **want} if got.get(k, MISSING) != want.get(k, MISSING)]
             print(key, got[key], *(f"\n  {k}\n    got  {str(got.get(k))[:300]}\n    want {str(want.get(k))[:300]}" for k in names[:3]))
