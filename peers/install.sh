@@ -44,10 +44,11 @@ venv() {
   rm -rf "$1" && python3 -m venv "$1" && "$1/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$pins/$2"
 }
 
-# node FOLDER: exact versions and checksums by the lock file, no scripts of packages.
+# node FOLDER: exact versions and checksums by the lock file, no scripts of packages. Not npm ci: it wants the packages of
+# other platforms in the lock file, which not every registry lists.
 node_modules() {
   rm -rf "$1" && mkdir "$1" && cp "$pins/$1/package.json" "$pins/$1/package-lock.json" "$1" &&
-    (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund)
+    (cd "$1" && npm install --ignore-scripts --no-audit --no-fund)
 }
 
 install_python() { venv python python.txt; }
