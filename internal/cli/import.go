@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -194,7 +195,7 @@ func (a *app) showVerify(raw []byte) error {
 		if d.During {
 			note = "  (changed during the read)"
 		}
-		fmt.Fprintf(a.out, "  %s%s\n    - %s\n    + %s\n", d.Key, note, d.A, d.B)
+		fmt.Fprintf(a.out, "  %s%s\n    - %s\n    + %s\n", d.Key, note, shown(d.A), shown(d.B))
 	}
 	if r.All != "" {
 		fmt.Fprintf(a.out, "  all differences: %s\n", r.All)
@@ -203,4 +204,14 @@ func (a *app) showVerify(raw []byte) error {
 		fmt.Fprintln(a.out, "  name the keys to see which items differ: --key, --sort")
 	}
 	return nil
+}
+
+// shownBytesMax is how much of an item a terminal gets; --json and the file of all differences have the whole.
+const shownBytesMax = 2000
+
+func shown(item []byte) string {
+	if len(item) <= shownBytesMax {
+		return string(item)
+	}
+	return fmt.Sprintf("%s… (%s)", strings.ToValidUTF8(string(item[:shownBytesMax]), ""), bytesText(int64(len(item))))
 }
