@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"dynaferry/internal/world"
 )
 
 var update = flag.Bool("update", false, "write docs/reference anew")
@@ -18,7 +20,7 @@ const referenceDir = "../../docs/reference"
 
 // TestReference holds docs/reference against the commands: go test ./internal/cli -run TestReference -update writes it.
 func TestReference(t *testing.T) {
-	a := &app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}, world: newWorld()}
+	a := &app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}, world: world.New()}
 	root := a.root()
 	pages := map[string]string{"README.md": referenceIndex(root), "json.md": recordPage(t)}
 	for _, cmd := range root.Commands() {

@@ -431,6 +431,21 @@ func (j *copyJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error 
 	return sweepStaged(ctx, st, p)
 }
 
+// stillStaged tells whether the objects that a result names are there; empty names are none.
+func stillStaged(ctx context.Context, st plan.State, names ...string) error {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if _, err := st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
+			return fault.New(fault.NotFound, "staged object %s is gone", name)
+		} else if err != nil {
+			return fmt.Errorf("check %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // sweepStaged deletes the objects below a plan's staged folder, after its commit object is durable.
 func sweepStaged(ctx context.Context, st plan.State, p *plan.Plan) error {
 	var names []string

@@ -3,12 +3,10 @@ package job
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"dynaferry/internal/blob"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -378,17 +376,7 @@ func (j *importJob) Check(ctx context.Context, r plan.Result) error {
 			names = append(names, f.Staged)
 		}
 	}
-	for _, name := range names {
-		if name == "" {
-			continue
-		}
-		if _, err := j.st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
-			return fault.New(fault.NotFound, "staged object %s is gone", name)
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
+	return stillStaged(ctx, j.st, names...)
 }
 
 // Sweep removes what the plan staged.

@@ -282,17 +282,7 @@ func (j *verifyJob) Check(ctx context.Context, r plan.Result) error {
 	if err := json.Unmarshal(r.Body, &res); err != nil {
 		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
 	}
-	for _, name := range []string{res.Buckets, res.Staged.Index} {
-		if name == "" {
-			continue
-		}
-		if _, err := j.st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
-			return fault.New(fault.NotFound, "staged object %s is gone", name)
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
+	return stillStaged(ctx, j.st, res.Buckets, res.Staged.Index)
 }
 
 // Sweep removes what the plan staged.
