@@ -327,9 +327,23 @@ func (j *copyJob) rewriteTask(ctx context.Context, a *plan.Attempt) (*taskResult
 		return nil, fmt.Errorf("stage %s: %w", out.Meta, err)
 	}
 	out.Size = w.Bytes()
+	out.Misfits = j.misfits(did.Misfits)
 	res.Staged.Files = []sink.File{out}
 	res.Recoded, res.Copied, res.End = did.Encoded, did.Copied, time.Now().UTC()
 	return res, nil
+}
+
+// misfits names the counts of a file that was made anew as those of one that was not. Only the settings know whether
+// what has no column was to have none.
+func (j *copyJob) misfits(counts []column.Misfit) map[string]int64 {
+	named := map[string]int64{}
+	for _, m := range counts {
+		if m.Reason == column.Capped && j.set.OnNew != "evolve" {
+			m.Reason = column.Unknown
+		}
+		named[m.Path+": "+m.Reason.String()] = int64(m.Count)
+	}
+	return named
 }
 
 // metaBytesMax bounds the metadata of one file.

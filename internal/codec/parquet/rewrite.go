@@ -14,6 +14,8 @@ type Rewritten struct {
 	Copied  int64 // bytes of the old data taken over as they were
 	Encoded int64 // bytes of the old data decoded and encoded again
 	Written int64 // bytes of the new data part
+	// Misfits are the counts of what lies in the new Extra column; what has no column counts as Capped.
+	Misfits []column.Misfit
 }
 
 // Rewrite makes, from a data part and its metadata, another data part on w that is Settled for s: chunks that match are
@@ -24,7 +26,7 @@ func Rewrite(src io.ReaderAt, m *FileMeta, s *column.Schema, w io.Writer, o Opti
 	if o.Compression == "" {
 		o.Compression = m.Codec
 	}
-	r := rewriter{src: src, meta: m, schema: s, w: NewWriter(w, o), read: ReadOptions{}.filled()}
+	r := rewriter{src: src, meta: m, schema: s, w: NewWriter(w, o), read: ReadOptions{}.filled(), misfits: column.NewMisfitCounter(s)}
 	var err error
 	if r.to, err = leavesOf(s); err != nil {
 		return nil, r.did, err
@@ -39,7 +41,7 @@ func Rewrite(src io.ReaderAt, m *FileMeta, s *column.Schema, w io.Writer, o Opti
 	}
 	out, err := r.w.Close()
 	if err == nil {
-		r.did.Written = out.Size
+		r.did.Written, r.did.Misfits = out.Size, r.misfits.Misfits()
 	}
 	return out, r.did, err
 }
@@ -53,6 +55,8 @@ type rewriter struct {
 	read   ReadOptions
 	expand expander
 	did    Rewritten
+
+	misfits *column.MisfitCounter
 }
 
 func (r *rewriter) group(g *GroupMeta) error {
@@ -72,6 +76,9 @@ func (r *rewriter) group(g *GroupMeta) error {
 	if !fits {
 		r.w.arena.reset()
 		return r.rebuild(g, schema, from)
+	}
+	if err := r.countCopied(g, from); err != nil {
+		return err
 	}
 	return r.patch(g, from, converted)
 }
@@ -121,7 +128,38 @@ func (r *rewriter) rebuild(g *GroupMeta, schema *column.Schema, from []leaf) err
 		if slab.Rows != n {
 			return fault.New(fault.Bug, "reshape made %d rows of %d", slab.Rows, n)
 		}
+		if err := r.countExtra(slab.Vectors); err != nil {
+			return err
+		}
 		if err := r.w.Write(slab); err != nil {
+			return err
+		}
+		rows.drop(n)
+	}
+	return rows.end()
+}
+
+// countExtra counts a run of rows, whose Extra column is the last of the vectors.
+func (r *rewriter) countExtra(vectors []column.Vector) error {
+	if r.schema.Extra == "" {
+		return nil
+	}
+	return r.misfits.Add(&vectors[len(vectors)-1])
+}
+
+// countCopied counts the rows of a row group whose Extra column is copied.
+func (r *rewriter) countCopied(g *GroupMeta, from []leaf) error {
+	last := len(from) - 1
+	if last < 0 || g.Chunks[last].Nulls == g.Chunks[last].Slots {
+		return nil
+	}
+	rows := r.reader(g, from, []int{last})
+	for rows.left > 0 {
+		n, vectors, err := rows.next()
+		if err != nil {
+			return err
+		}
+		if err := r.countExtra(vectors); err != nil {
 			return err
 		}
 		rows.drop(n)
