@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -93,9 +94,10 @@ func AppendFiles(dst []byte, files []File) ([]byte, error) {
 const Folder = "AWSDynamoDB"
 
 // rebase turns a data file's key, counted from the bucket root the export was written to, into a name in the bucket we
-// read: everything before AWSDynamoDB/ is replaced by the prefix that the manifest was found under. dir is the export's
-// own folder (…/AWSDynamoDB/<id>). A key that would leave the AWSDynamoDB folder is refused.
-func rebase(key, dir string) (string, error) {
+// read. dir is the folder that the manifests were found in, madeAs the id under which they were made: what lay in the
+// data folder of the export lies in that of dir, however dir is called now. The data folder that incremental exports
+// share lies beside them, where dir still is …/AWSDynamoDB/<id>. A key that would lead elsewhere is refused.
+func rebase(key, dir, madeAs string) (string, error) {
 	bad := func(why string) (string, error) {
 		return "", fault.New(fault.Corrupt, "data file key %q %s", key, why)
 	}
@@ -107,20 +109,19 @@ func rebase(key, dir string) (string, error) {
 			return bad("would leave the export's folder")
 		}
 	}
-	root, id := splitDir(dir)
 	_, below, found := cutLast(key, Folder+"/")
 	if !found {
 		return bad("is not below " + Folder + "/")
 	}
-	if !strings.HasPrefix(below, "data/") && !strings.HasPrefix(below, id+"/data/") {
-		return bad("is not in the data folder of export " + id)
+	for _, id := range []string{madeAs, path.Base(dir)} {
+		if own, ok := strings.CutPrefix(below, id+"/data/"); ok {
+			return path.Join(dir, "data", own), nil
+		}
 	}
-	return root + Folder + "/" + below, nil
-}
-
-func splitDir(dir string) (root, id string) {
-	before, id, _ := cutLast(dir, Folder+"/")
-	return before, strings.Trim(id, "/")
+	if root, _, inPlace := cutLast(dir, Folder+"/"); inPlace && strings.HasPrefix(below, "data/") {
+		return root + Folder + "/" + below, nil
+	}
+	return bad("is not in the data folder of export " + madeAs)
 }
 
 // cutLast is strings.Cut at the last occurrence at a segment's start.

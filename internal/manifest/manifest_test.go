@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,34 @@ func TestOpenAnyway(t *testing.T) {
 	}
 }
 
+// An export that was copied to a folder of any name is one, by its manifest, its folder, its data folder and above.
+func TestRenamed(t *testing.T) {
+	for _, dir := range []string{"mine", "", "deep/down/orders-2023", "AWSDynamoDB/orders"} {
+		w := newWorld(t)
+		w.export("", "exports/2023/")
+		for _, name := range []string{"_started", "manifest-files.json", "manifest-files.md5", "manifest-summary.json", "manifest-summary.md5", "data/aaaa.json.gz", "data/bbbb.json.gz"} {
+			data, _, err := blob.ReadAll(t.Context(), w.b, exportDir+"/"+name, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.b.Delete(t.Context(), exportDir+"/"+name)
+			w.put(path.Join(dir, name), string(data))
+		}
+		for _, at := range []string{path.Join(dir, "manifest-summary.json"), path.Join(dir, "manifest-files.json"), dir, path.Join(dir, "data") + "/", path.Dir(dir)} {
+			e, err := Open(t.Context(), w.b, strings.TrimPrefix(at, "."))
+			if err != nil {
+				t.Errorf("%q, opened at %q: %v", dir, at, err)
+			} else if len(e.Files) != 2 || e.Files[0].Name != path.Join(dir, "data/aaaa.json.gz") || e.Files[0].Size != 12 {
+				t.Errorf("%q, opened at %q: %+v", dir, at, e)
+			}
+		}
+		w.b.Delete(t.Context(), path.Join(dir, "manifest-summary.json"))
+		if _, err := Open(t.Context(), w.b, dir); fault.KindOf(err) != fault.Corrupt || !strings.Contains(err.Error(), "not finished") {
+			t.Errorf("%q without summary: %v", dir, err)
+		}
+	}
+}
+
 // The real lines of aws-reference.md, verbatim.
 func TestRealLines(t *testing.T) {
 	for _, line := range []string{
@@ -99,7 +128,7 @@ func TestRealLines(t *testing.T) {
 			t.Errorf("%s, %v", again, err)
 		}
 		dir := f.Key[:strings.Index(f.Key, "/data/")]
-		if name, err := rebase(f.Key, dir); err != nil || name != f.Key {
+		if name, err := rebase(f.Key, dir, path.Base(dir)); err != nil || name != f.Key {
 			t.Errorf("%s, %v", name, err)
 		}
 	}
@@ -154,11 +183,11 @@ func TestNotWhole(t *testing.T) {
 func TestTraversal(t *testing.T) {
 	for _, key := range []string{"", "/etc/passwd", "../../etc/passwd", exportDir + "/data/../../../secret", "s3://other/" + exportDir + "/data/x", `AWSDynamoDB\..\x`,
 		"AWSDynamoDB/other-export/data/x.json.gz", exportDir + "/manifest-summary.json", exportDir + "/data//x", "no/such/folder/x", exportDir + "/data/\x00"} {
-		if name, err := rebase(key, exportDir); err == nil {
+		if name, err := rebase(key, exportDir, path.Base(exportDir)); err == nil {
 			t.Errorf("%q became %q", key, name)
 		}
 	}
-	if name, err := rebase("any/AWSDynamoDB/data/shared.json.gz", "here/"+exportDir); err != nil || name != "here/AWSDynamoDB/data/shared.json.gz" {
+	if name, err := rebase("any/AWSDynamoDB/data/shared.json.gz", "here/"+exportDir, path.Base(exportDir)); err != nil || name != "here/AWSDynamoDB/data/shared.json.gz" {
 		t.Errorf("an incremental's shared folder: %q, %v", name, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // Export is an export whose manifests were read and agree.
 type Export struct {
-	Dir     string // name of the folder …/AWSDynamoDB/<id> in the bucket
+	Dir     string // name of the folder that holds the manifests: …/AWSDynamoDB/<id> where it was not moved
 	Summary Summary
 	Files   []Object
 	// Warnings are deviations that lose nothing: a missing checksum object, an unknown version.
@@ -39,14 +39,21 @@ const (
 )
 
 // Find returns the folders of the exports at or below name, which may be a manifest, an export's folder, its data folder, or any
-// prefix above. Unfinished exports (no summary yet) are listed with unfinished.
+// prefix above. A folder with manifests is one under whatever name it was copied to. Unfinished exports (no summary yet)
+// are listed with unfinished.
 func Find(ctx context.Context, b blob.Bucket, name string) (finished, unfinished []string, err error) {
 	name = strings.Trim(name, "/")
 	switch base := path.Base(name); {
 	case base == summaryName || base == filesName:
-		return []string{path.Dir(name)}, nil, nil
+		return []string{trimDot(path.Dir(name))}, nil, nil
 	case base == "data" && strings.Contains(name, Folder+"/"):
 		name = path.Dir(name)
+	case base == "data":
+		if _, err := b.Head(ctx, path.Join(path.Dir(name), summaryName)); err == nil {
+			return []string{trimDot(path.Dir(name))}, nil, nil
+		} else if !errors.Is(err, blob.ErrNotFound) {
+			return nil, nil, fmt.Errorf("look for a manifest beside %s: %w", at(b, name), err)
+		}
 	}
 	prefix := name
 	if prefix != "" {
@@ -59,16 +66,11 @@ func Find(ctx context.Context, b blob.Bucket, name string) (finished, unfinished
 		}
 		dir, base := path.Split(info.Name)
 		dir = strings.TrimSuffix(dir, "/")
-		if !strings.Contains("/"+dir, "/"+Folder+"/") {
-			continue
-		}
-		switch base {
-		case summaryName:
+		switch {
+		case base == summaryName:
 			seen[dir] = true
-		case "_started":
-			if !seen[dir] {
-				seen[dir] = false
-			}
+		case base == filesName, base == "_started" && strings.Contains("/"+dir, "/"+Folder+"/"):
+			seen[dir] = seen[dir]
 		}
 	}
 	for dir, done := range seen {
@@ -79,6 +81,14 @@ func Find(ctx context.Context, b blob.Bucket, name string) (finished, unfinished
 		}
 	}
 	return finished, unfinished, nil
+}
+
+// trimDot turns path.Dir's name for the root into ours.
+func trimDot(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return dir
 }
 
 // Open reads the export at or below name: its manifest, its folder, or any prefix above that holds just one.
@@ -106,7 +116,7 @@ func read(ctx context.Context, b blob.Bucket, dir string) (*Export, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(data, &e.Summary); err != nil {
-		return nil, fault.At(fault.New(fault.Corrupt, "not a manifest summary: %w", err), fault.Place{File: at(b, dir+"/"+summaryName)})
+		return nil, fault.At(fault.New(fault.Corrupt, "not a manifest summary: %w", err), fault.Place{File: at(b, path.Join(dir, summaryName))})
 	}
 	if v := e.Summary.Version; v != FullVersion && v != IncrementalVersion {
 		e.Warnings = append(e.Warnings, fmt.Sprintf("%s has version %q, which this program does not know", summaryName, v))
@@ -119,7 +129,7 @@ func read(ctx context.Context, b blob.Bucket, dir string) (*Export, error) {
 }
 
 func (e *Export) readChecked(ctx context.Context, b blob.Bucket, base string) ([]byte, error) {
-	name := e.Dir + "/" + base
+	name := path.Join(e.Dir, base)
 	data, err := readAll(ctx, b, name)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, fault.New(fault.Corrupt, "%s is missing", at(b, name))
@@ -149,7 +159,7 @@ func (e *Export) readChecked(ctx context.Context, b blob.Bucket, base string) ([
 // the counts add up. All problems are reported at once.
 func (e *Export) parseFiles(ctx context.Context, b blob.Bucket, data []byte) error {
 	var problems []string
-	list := at(b, e.Dir+"/"+filesName)
+	list := at(b, path.Join(e.Dir, filesName))
 	named := map[string]int{}
 	var total int64
 	line := 0
@@ -163,7 +173,7 @@ func (e *Export) parseFiles(ctx context.Context, b blob.Bucket, data []byte) err
 			problems = append(problems, fmt.Sprintf("line %d is no file entry: %v", line, err))
 			continue
 		}
-		name, err := rebase(f.Key, e.Dir)
+		name, err := rebase(f.Key, e.Dir, e.madeAs())
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("line %d: %v", line, err))
 			continue
@@ -193,10 +203,19 @@ func (e *Export) parseFiles(ctx context.Context, b blob.Bucket, data []byte) err
 	return nil
 }
 
+// madeAs is the export's id by its own words: its folder may have another name by now.
+func (e *Export) madeAs() string {
+	if _, below, found := cutLast(e.Summary.ManifestFilesS3Key, Folder+"/"); found {
+		id, _, _ := strings.Cut(below, "/")
+		return id
+	}
+	return path.Base(e.Dir)
+}
+
 // compare holds the listed names against the objects that are there.
 func (e *Export) compare(ctx context.Context, b blob.Bucket, named map[string]int) (problems []string, err error) {
 	sizes := map[string]int64{}
-	own := e.Dir + "/data/"
+	own := path.Join(e.Dir, "data") + "/"
 	folders := map[string]bool{own: true}
 	for name := range named {
 		folders[path.Dir(name)+"/"] = true

@@ -53,15 +53,14 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 	}
 	s := &files{at: at, loc: loc, spec: spec}
 	s.info = Info{URL: at.String(), Items: -1, Form: spec.Form}
-	if spec.Form == "" || spec.Kind == KindDataset || spec.Kind == KindExport {
-		for _, try := range []func(context.Context) (bool, error){s.openDataset, s.openExport} {
-			found, err := try(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if found {
-				return s.finish(ctx)
-			}
+	// A form that was given is of loose files: verify has one for both its sides, of which one may tell its own.
+	for _, try := range []func(context.Context) (bool, error){s.openDataset, s.openExport} {
+		found, err := try(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return s.finish(ctx)
 		}
 	}
 	if err := s.openLoose(ctx); err != nil {
@@ -157,6 +156,7 @@ func (s *files) openDataset(ctx context.Context) (bool, error) {
 		s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("version %d of plan %s is decided but not published yet; it is left out", v.Number, v.Plan))
 	}
 	if len(set.Last.Options) > 0 && s.spec.CSV.Cells == "" {
+		s.spec.CSV = CSVSpec{} // what was said of loose files is not said of these
 		if err := json.Unmarshal(set.Last.Options, &s.spec.CSV); err != nil {
 			return false, fault.New(fault.Corrupt, "%s: options of the data set: %w", s.at, err)
 		}
