@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,8 +54,11 @@ type Place struct {
 func (p Place) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
-	if p.Line > 0 {
+	switch {
+	case p.Line > 0 && p.File != "":
 		fmt.Fprintf(&b, ":%d", p.Line)
+	case p.Line > 0:
+		fmt.Fprintf(&b, "line %d", p.Line)
 	}
 	if p.Offset > 0 {
 		fmt.Fprintf(&b, " at byte %d", p.Offset)
@@ -76,12 +80,25 @@ type Error struct {
 	Err   error
 }
 
-// Error renders place and cause; the hint is for the face to show apart.
+// Error renders place and cause; the hint is for the face to show apart. Places that were added one around the other
+// read as one, unless they say different things.
 func (e *Error) Error() string {
-	if at := e.Place.String(); at != "" {
-		return at + ": " + e.Err.Error()
+	place, cause := e.Place, e.Err
+	for {
+		inner, ok := cause.(*Error) // not what it wraps: the words between stay where they are
+		if !ok {
+			break
+		}
+		whole, agree := place.and(inner.Place)
+		if !agree {
+			break
+		}
+		place, cause = whole, inner.Err
 	}
-	return e.Err.Error()
+	if at := place.String(); at != "" {
+		return at + ": " + cause.Error()
+	}
+	return cause.Error()
 }
 
 // Unwrap gives the cause.
@@ -104,12 +121,27 @@ func As(kind Kind, err error) error {
 	return &Error{Kind: kind, Err: err}
 }
 
-// At adds a place. Fields that an inner error already knows are kept there; both are printed.
+// At adds a place. Fields that an inner error already knows are kept there.
 func At(err error, place Place) error {
 	if err == nil {
 		return nil
 	}
 	return &Error{Kind: KindOf(err), Place: place, Err: err}
+}
+
+// and is both places in one; agree is false when they know different things of the same.
+func (p Place) and(o Place) (whole Place, agree bool) {
+	agree = (p.File == "" || o.File == "" || p.File == o.File) && (p.Path == "" || o.Path == "" || p.Path == o.Path) &&
+		(p.Line == 0 || o.Line == 0 || p.Line == o.Line) && (p.Offset == 0 || o.Offset == 0 || p.Offset == o.Offset)
+	return Place{cmp.Or(p.File, o.File), cmp.Or(p.Line, o.Line), cmp.Or(p.Offset, o.Offset), cmp.Or(p.Path, o.Path)}, agree
+}
+
+// Reason is err's text without the place that err itself has, for those who tell the place apart.
+func Reason(err error) string {
+	if e, ok := err.(*Error); ok {
+		return Reason(e.Err)
+	}
+	return err.Error()
 }
 
 // Hint adds the one command or setting the user can try. The innermost hint wins, since it knows the cause best.

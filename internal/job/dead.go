@@ -44,7 +44,7 @@ func newDeadLetters(ctx context.Context, a *plan.Attempt) *deadLetters {
 
 // reject is a codec.Rejects.
 func (d *deadLetters) reject(r codec.Reject) error {
-	l := letter{File: r.Place.File, Line: r.Place.Line, Offset: r.Place.Offset, Path: fault.PlaceOf(r.Err).Path, ErrorMessages: []string{r.Err.Error()}}
+	l := letter{File: r.Place.File, Line: r.Place.Line, Offset: r.Place.Offset, Path: fault.PlaceOf(r.Err).Path, ErrorMessages: []string{fault.Reason(r.Err)}}
 	raw := r.Raw
 	if len(raw) > rawBytesMax {
 		l.ErrorMessages = append(l.ErrorMessages, fmt.Sprintf("the record has %d bytes or more; its first %d are here", len(raw), rawBytesMax))
