@@ -2,6 +2,7 @@ package item
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -139,6 +140,77 @@ func (w *Builder) Name(name string) {
 	w.separate()
 	quoted(w, Name, name)
 	w.b.Src = append(w.b.Src, ':')
+}
+
+// NameText is Name for a name in bytes.
+func (w *Builder) NameText(name []byte) {
+	fault.Check(w.parent() == M, "name outside of a map")
+	w.separate()
+	quoted(w, Name, name)
+	w.b.Src = append(w.b.Src, ':')
+}
+
+// PlainName is NameText for printable ASCII without quote and backslash, which readers that saw every byte anyway need
+// not have looked at again.
+func (w *Builder) PlainName(name []byte) {
+	fault.Check(w.parent() == M, "name outside of a map")
+	src := w.room(len(name) + 4)
+	n := len(src)
+	src = src[:cap(src)]
+	if w.comma {
+		src[n] = ','
+		n++
+	}
+	src[n] = '"'
+	off := n + 1
+	n = off + copy(src[off:], name)
+	src[n], src[n+1] = '"', ':'
+	w.b.Src, w.comma = src[:n+2], false
+	w.b.Tape = append(w.b.Tape, Token{Off: uint32(off), End: uint32(n), Skip: 1, Type: Name})
+}
+
+// room returns Src with capacity for n bytes more, and slack behind them.
+func (w *Builder) room(n int) []byte {
+	src := w.b.Src
+	if cap(src)-len(src) >= n+Slack {
+		return src
+	}
+	return slices.Grow(src, n+Slack)
+}
+
+// PlainString is String for printable ASCII without quote and backslash.
+func (w *Builder) PlainString(s []byte) { w.plain(S, s, 0) }
+
+// NormalNumber appends an N whose text is in normal form.
+func (w *Builder) NormalNumber(text []byte) { w.plain(N, text, Normal) }
+
+// plain appends a string or number whose content is written as it is.
+func (w *Builder) plain(t Type, content []byte, flags Flags) {
+	src := w.room(len(content) + 9)
+	n := len(src)
+	src = src[:cap(src)]
+	if w.comma {
+		src[n] = ','
+		n++
+	}
+	inSet := w.parent().IsSet()
+	if inSet {
+		fault.Check(w.parent().Member() == t, "member of another type in a set")
+		src[n] = '"'
+		n++
+	} else {
+		n += copy(src[n:], wrappers[t])
+	}
+	off := n
+	n += copy(src[n:], content)
+	w.b.Tape = append(w.b.Tape, Token{Off: uint32(off), End: uint32(n), Skip: 1, Type: t, Flags: flags})
+	src[n] = '"'
+	n++
+	if !inSet {
+		src[n] = '}'
+		n++
+	}
+	w.b.Src, w.comma = src[:n], true
 }
 
 // String appends an S; s must be valid UTF-8.

@@ -338,3 +338,38 @@ func ExampleBuilder() {
 	fmt.Printf("%s\n", b.Item(0).Raw())
 	// Output: {"Id":{"N":"1"},"tags":{"SS":["new"]}}
 }
+
+// TestPlain: what the shortcuts of Builder write is what the long ways write.
+func TestPlain(t *testing.T) {
+	build := func(plain bool) item.Item {
+		var b item.Batch
+		w := item.NewBuilder(&b)
+		w.Begin(0)
+		for _, name := range []string{"a", "", strings.Repeat("long ", 50)} {
+			if plain {
+				w.PlainName([]byte(name))
+				w.PlainString([]byte(name))
+				w.PlainName([]byte(name + "s"))
+			} else {
+				w.NameText([]byte(name))
+				w.String([]byte(name))
+				w.Name(name + "s")
+			}
+			w.BeginSet(item.NS)
+			for _, n := range []string{"1", "-2.5"} {
+				if plain {
+					w.NormalNumber([]byte(n))
+				} else if err := w.Number([]byte(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.End()
+		}
+		w.Finish()
+		return b.Item(0)
+	}
+	a, b := build(true), build(false)
+	if !bytes.Equal(a.Src, b.Src) || !slices.Equal(a.Tape, b.Tape) {
+		t.Errorf("plain %s\nlong  %s", a.Src, b.Src)
+	}
+}
