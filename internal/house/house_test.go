@@ -36,6 +36,7 @@ var storey = map[string]int{
 	"internal/codec/compress": 4,
 	"internal/codec/json":     4,
 	"internal/codec/csv":      4,
+	"internal/codec/ion":      4,
 	"internal/commit":         3,
 	"internal/manifest":       3,
 	"internal/dataset":        4,
