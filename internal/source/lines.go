@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"strings"
 
 	"dynaferry/internal/codec"
 	"dynaferry/internal/codec/csv"
 	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/codec/ion"
 	"dynaferry/internal/codec/json"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -21,6 +23,8 @@ func newReader(r io.Reader, form string, spec Spec, reject codec.Rejects) (codec
 	switch form {
 	case CSV:
 		return newCSV(r, spec, reject)
+	case Ion:
+		return ion.NewReader(r, ion.ReaderOptions{Rejects: reject}), nil
 	case DeadLetters:
 		return &deadReader{newLineReader(r), reject}, nil
 	case JSON, DynamoDBJSON:
@@ -35,19 +39,34 @@ func newReader(r io.Reader, form string, spec Spec, reject codec.Rejects) (codec
 	if err != nil && err != io.EOF && err != bufio.ErrBufferFull && len(start) == 0 {
 		return nil, err
 	}
+	if bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff}) {
+		return nil, fault.Hint(fault.New(fault.Corrupt, "json: the file is UTF-16"), "convert it with iconv -f UTF-16 -t UTF-8")
+	}
 	wrapped := looksWrapped(start)
 	if form == DynamoDBJSON || wrapped {
 		shape := ddbjson.Bare
 		if wrapped {
 			shape = ddbjson.Wrapped
 		}
-		return ddbjson.NewReader(buffered, ddbjson.ReaderOptions{Shape: shape, Rejects: reject}), nil
+		return ddbjson.NewReader(withoutMark(buffered, start), ddbjson.ReaderOptions{Shape: shape, Rejects: reject}), nil
 	}
 	types, err := typeHints(spec.Types)
 	if err != nil {
 		return nil, err
 	}
 	return json.NewReader(buffered, json.ReaderOptions{Types: types, Rejects: reject}), nil
+}
+
+// byteOrderMark is what Windows programs put in front of UTF-8.
+const byteOrderMark = "\ufeff"
+
+// withoutMark is r, which begins with start, with blanks in place of a byte order mark, so that offsets stay true.
+func withoutMark(r *bufio.Reader, start []byte) io.Reader {
+	if !bytes.HasPrefix(start, []byte(byteOrderMark)) {
+		return r
+	}
+	_, _ = r.Discard(len(byteOrderMark)) // they have been peeked at
+	return io.MultiReader(strings.NewReader("   "), r)
 }
 
 // newCSV merges what the file's own history, the user and the defaults say of its columns.
@@ -81,7 +100,7 @@ func parquetTypes(spec Spec) map[string]string { return spec.Types }
 // looksWrapped tells whether a stream begins with {"Item":{ — the one thing that only DynamoDB JSON lines do.
 func looksWrapped(start []byte) bool {
 	for _, token := range []string{"{", `"Item"`, ":", "{"} {
-		start = bytes.TrimLeft(start, " \t\r\n\ufeff")
+		start = bytes.TrimLeft(start, " \t\r\n"+byteOrderMark)
 		rest, ok := bytes.CutPrefix(start, []byte(token))
 		if !ok {
 			return false

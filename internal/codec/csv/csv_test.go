@@ -128,6 +128,7 @@ var samples = []codectest.Sample{
 	{Name: "line numbers are physical", Input: "a,b\n\"x\n\ny\",2\n\n\nbad\n3,4", Items: []string{`{"a":{"S":"x\n\ny"},"b":{"S":"2"}}`, row2}, Rejects: []fault.Place{{Line: 7}}},
 	{Name: "two equal columns", Input: "a,b,a\n1,2,3\n", Ends: `column "a" is there twice`},
 	{Name: "header without end", Input: "a,\"b\n1,2\n", Ends: "quoted cell does not end"},
+	{Name: "lines that end with CR alone", Input: "a,b\r1,2\r3,4\r", Ends: "end with CR alone"},
 	{Name: "UTF-16", Input: "\xff\xfea\x00,\x00", Ends: "UTF-16"},
 }
 

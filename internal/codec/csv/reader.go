@@ -148,7 +148,11 @@ func (r *Reader) header() error {
 				return r.at(fault.New(fault.Corrupt, "csv: invalid UTF-8 in the header"))
 			}
 			for i := range r.scan.cells {
-				text, _ := r.scan.text(i)
+				text, quoted := r.scan.text(i)
+				if !quoted && bytes.IndexByte(text, '\r') >= 0 {
+					// The whole file would be one header, and none of its records would be missed.
+					return fault.Hint(r.at(fault.New(fault.Corrupt, "csv: the lines of the file end with CR alone")), `convert it with tr '\r' '\n'`)
+				}
 				if r.opts.FormulaSafe {
 					text = withoutApostrophe(text)
 				}
