@@ -54,21 +54,35 @@ func (p *space) at(i int) uint8 {
 }
 
 // copyFrom appends the levels of slots [from,to) of the holder's space, in none of which this one is full.
+//
+// Where items of several kinds lie side by side, most gaps are a few slots: those are written as one word, the bytes
+// behind them being overwritten by what follows.
 func (p *space) copyFrom(up *space, from, to int) {
 	if !p.gap {
 		p.loosen()
 	}
+	n, size := len(p.def), to-from
+	p.n += size
+	if size <= wordBytes && n+wordBytes <= cap(p.def) && (!up.gap || from+wordBytes <= cap(up.def)) {
+		levels := uint64(up.top) * 0x0101010101010101
+		if up.gap {
+			levels = binary.LittleEndian.Uint64(up.def[from : from+wordBytes])
+		}
+		binary.LittleEndian.PutUint64(p.def[n:n+wordBytes], levels)
+		p.def = p.def[:n+size]
+		return
+	}
 	if up.gap {
 		p.def = append(p.def, up.def[from:to]...)
-	} else {
-		n := len(p.def)
-		p.def = grow(p.def, n+to-from)
-		for i := range p.def[n:] {
-			p.def[n+i] = up.top
-		}
+		return
 	}
-	p.n += to - from
+	p.def = grow(p.def, n+size)
+	for i := range p.def[n:] {
+		p.def[n+i] = up.top
+	}
 }
+
+const wordBytes = 8
 
 func (p *space) reset() { p.n, p.def, p.gap = 0, p.def[:0], false }
 

@@ -92,6 +92,16 @@ func shortSmall(text *[16]byte, size uint) (n small, ok bool) {
 	return n, true
 }
 
+// smallOf reads the N at index i where shortSmall can.
+func smallOf(it item.Item, i int) (n small, ok bool) {
+	if token := &it.Tape[i]; token.Flags&item.Normal != 0 && token.End-token.Off <= 16 {
+		if src := it.Src[:cap(it.Src)]; uint(token.Off)+16 <= uint(len(src)) {
+			return shortSmall((*[16]byte)(src[token.Off:]), uint(token.End-token.Off))
+		}
+	}
+	return n, false
+}
+
 // digits8 is the number whose eight decimal digits, 0 to 9, are the bytes of x, the highest in the lowest byte.
 func digits8(x uint64) uint64 {
 	const mask = 0x000000FF000000FF
@@ -101,13 +111,7 @@ func digits8(x uint64) uint64 {
 
 // number appends to a column of the ladder.
 func (s *Shredder) number(c *col, it item.Item, i int) {
-	var n small
-	ok := false
-	if token := &it.Tape[i]; token.Flags&item.Normal != 0 && token.End-token.Off <= 16 {
-		if src := it.Src[:cap(it.Src)]; uint(token.Off)+16 <= uint(len(src)) {
-			n, ok = shortSmall((*[16]byte)(src[token.Off:]), uint(token.End-token.Off))
-		}
-	}
+	n, ok := smallOf(it, i)
 	if !ok {
 		text := s.normal(it, i)
 		if n, ok = parseSmall(text); !ok || n.scale >= binScales {

@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"dynaferry/internal/item"
@@ -221,6 +222,11 @@ func compareSet(it item.Item, a, b int) int {
 	}
 	switch x.Type {
 	case item.N:
+		if v, ok := smallOf(it, a); ok {
+			if w, ok := smallOf(it, b); ok && v.scale == w.scale {
+				return cmp.Compare(v.mantissa, w.mantissa)
+			}
+		}
 		return it.Decimal(a).Compare(it.Decimal(b))
 	case item.B:
 		return bytes.Compare(it.Bytes(a, nil), it.Bytes(b, nil))

@@ -32,7 +32,7 @@ type ParquetOptions struct {
 // slabRows and slabBytes bound what the shredder gathers before its columns are written: large enough that a page is
 // full of one slab's values, small enough that two workers stay far below the memory budget.
 const (
-	slabRows  = 16 << 10
+	slabRows  = 4 << 10
 	slabBytes = 12 << 20
 )
 

@@ -1,6 +1,10 @@
 package parquet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
 
 // hybridEncoder writes Parquet's RLE/bit-packed hybrid (Encodings.md, "Run Length Encoding / Bit-Packing Hybrid")
 // as a stream: eight or more equal values become a run, the rest is packed in groups of eight. Levels of a page are
@@ -53,38 +57,63 @@ func (e *hybridEncoder) run(v uint32, n int) {
 	}
 }
 
-// levels appends one value a byte.
+// levels appends one value a byte, eight at once wherever a group can begin.
 func (e *hybridEncoder) levels(v []byte) {
 	i := 0
 	for i < len(v) {
 		if e.repeat >= 8 {
-			// Inside a run whole words are compared, because runs are what levels mostly are.
-			same := uint64(e.prev) * 0x0101010101010101
-			start := i
-			for i+8 <= len(v) && binary.LittleEndian.Uint64(v[i:]) == same {
-				i += 8
-			}
-			e.repeat += i - start
-			if i == len(v) {
+			n := equalBytes(v[i:], byte(e.prev))
+			e.repeat += n
+			if i += n; i == len(v) {
 				return
 			}
+			e.endRun()
 		}
-		if e.n == 0 && i+8 <= len(v) {
-			// Eight levels that are not all the same become a packed group at once.
-			word := binary.LittleEndian.Uint64(v[i:])
-			if word != uint64(v[i])*0x0101010101010101 && e.repeat < 8 {
-				for k := range e.group {
-					e.group[k] = uint32(byte(word >> (8 * k)))
-				}
-				e.prev = e.group[7]
-				e.pack()
-				i += 8
-				continue
-			}
+		if e.n > 0 || i+8 > len(v) {
+			e.put(uint32(v[i]))
+			i++
+			continue
 		}
-		e.put(uint32(v[i]))
-		i++
+		word := binary.LittleEndian.Uint64(v[i:])
+		e.prev = uint32(word >> 56)
+		if word == uint64(e.prev)*everyByte {
+			e.repeat = 8
+		} else {
+			e.packLevels(word)
+		}
+		i += 8
 	}
+}
+
+// everyByte repeats a byte it is multiplied with.
+const everyByte = 0x0101010101010101
+
+// equalBytes is how many bytes v begins with that are b, counted a word at a time: runs are what levels mostly are.
+func equalBytes(v []byte, b byte) int {
+	n := 0
+	for ; n+8 <= len(v); n += 8 {
+		if other := binary.LittleEndian.Uint64(v[n:]) ^ uint64(b)*everyByte; other != 0 {
+			return n + bits.TrailingZeros64(other)>>3
+		}
+	}
+	for n < len(v) && v[n] == b {
+		n++
+	}
+	return n
+}
+
+// packLevels appends a group of eight values, the bytes of word, each below 1<<width: neighbours are moved together,
+// then pairs, then fours.
+func (e *hybridEncoder) packLevels(word uint64) {
+	e.openGroup()
+	const bytes, pairs = 0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF
+	w := e.width
+	word = word&bytes | word>>8&bytes<<w
+	word = word&pairs | word>>16&pairs<<(2*w)
+	word = word&math.MaxUint32 | word>>32<<(4*w)
+	n := len(e.out)
+	e.out = binary.LittleEndian.AppendUint64(e.out, word)[:n+int(w)]
+	e.n, e.repeat = 0, 0
 }
 
 // values appends values one by one, eight at once where they are no run.
@@ -105,13 +134,7 @@ func (e *hybridEncoder) values(v []uint32) {
 }
 
 func (e *hybridEncoder) pack() {
-	if e.groups == 63 { // the header's one byte holds no more
-		e.endPacked()
-	}
-	if e.header < 0 {
-		e.header = len(e.out)
-		e.out = append(e.out, 0)
-	}
+	e.openGroup()
 	g, w := &e.group, e.width
 	if w <= 16 {
 		// Four values fit a word; eight make 128 bits of which the lowest 8*width count.
@@ -133,6 +156,17 @@ func (e *hybridEncoder) pack() {
 		}
 	}
 	e.n, e.repeat = 0, 0
+}
+
+// openGroup makes the open bit-packed run ready for one group more.
+func (e *hybridEncoder) openGroup() {
+	if e.groups == 63 { // the header's one byte holds no more
+		e.endPacked()
+	}
+	if e.header < 0 {
+		e.header = len(e.out)
+		e.out = append(e.out, 0)
+	}
 	e.groups++
 }
 
