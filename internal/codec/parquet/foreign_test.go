@@ -7,10 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
 	"dynaferry/internal/codec"
+	"dynaferry/internal/column"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 )
@@ -130,6 +135,46 @@ func TestForeignOptions(t *testing.T) {
 		if _, err := Open(bytes.NewReader(file), int64(len(file)),
 			ReadOptions{Types: map[string]string{path: want}}); fault.KindOf(err) != fault.User && path != "st" {
 			t.Errorf("types %s: %s gives %v", path, want, err)
+		}
+	}
+}
+
+// A FLOAT16 becomes the shortest decimal that is nearest to it among FLOAT16s: for all 63,488 of them.
+func TestHalfText(t *testing.T) {
+	for bits := range 1 << 15 {
+		x := half(uint16(bits))
+		_, text, err := halfText(nil, uint16(bits))
+		if bits >= 0x7C00 {
+			if err == nil {
+				t.Fatalf("%04x became %s", bits, text)
+			}
+			continue
+		}
+		back, _ := strconv.ParseFloat(string(text), 64)
+		if x != 0 && (back <= (half(uint16(bits-1))+x)/2 || bits < 0x7BFF && back >= (half(uint16(bits+1))+x)/2) {
+			t.Fatalf("%04x is %v and became %s", bits, x, text)
+		}
+		if _, negative, _ := halfText(nil, uint16(bits|0x8000)); string(negative) != "-"+string(text) {
+			t.Fatalf("-%s became %s", text, negative)
+		}
+	}
+	for bits, want := range map[uint16]string{0x5256: "5.07e+01", 0x2E66: "1e-01", 0x3555: "3.333e-01", 0x0001: "6e-08", 0x7BFF: "6.55e+04", 0x3C00: "1e+00"} {
+		if _, text, _ := halfText(nil, bits); string(text) != want {
+			t.Errorf("%04x became %s, want %s", bits, text, want)
+		}
+	}
+}
+
+// A number that is wanted as text, or that is the key of a map, is text as people write it.
+func TestNumbersAsText(t *testing.T) {
+	v := &column.Vector{Doubles: []float64{0.5, 100, 1e-7, -0.0}}
+	f, err := scalarOf(&format.SchemaElement{Type: thrift.New(format.Double)}, "", "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"0.5", "100", "0.0000001", "0"} {
+		if typ, text, err := f(nil, v, i); typ != item.S || string(text) != want || err != nil {
+			t.Errorf("%v became %v %s, %v", v.Doubles[i], typ, text, err)
 		}
 	}
 }

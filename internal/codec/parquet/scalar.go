@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
@@ -49,6 +50,10 @@ func wished(f scalar, want string) scalar {
 		t, text, err := f(dst, v, i)
 		switch {
 		case err != nil || t == to:
+		case to == item.S && t == item.N:
+			if plain, err := item.AppendNumber(nil, text); err == nil && bytes.IndexByte(text, 'e') >= 0 {
+				text = plain // without exponent, as people write it
+			}
 		case to == item.S && t == item.B && !utf8.Valid(text):
 			err = fault.New(fault.User, "binary value is no UTF-8 text")
 		case to == item.N && (t == item.BOOL || t == item.B):
@@ -192,7 +197,7 @@ func bytesScalar(e *format.SchemaElement) scalar {
 	case *format.Float16Type:
 		if e.TypeLength.V == 2 {
 			return func(dst []byte, v *column.Vector, i int) (item.Type, []byte, error) {
-				return floatText(dst, half(binary.LittleEndian.Uint16(textOf(v, i))), 32)
+				return halfText(dst, binary.LittleEndian.Uint16(textOf(v, i)))
 			}
 		}
 	case nil:
@@ -233,6 +238,26 @@ func half(bits uint16) float64 {
 		return sign * math.Inf(1)
 	}
 	return sign * math.Ldexp(1024+frac, exp-25)
+}
+
+// halfText is the shortest decimal that reads back as the same binary16. Five digits always do; package strconv knows
+// wider floats only.
+func halfText(dst []byte, bits uint16) (item.Type, []byte, error) {
+	x := half(bits)
+	if math.IsNaN(x) || math.IsInf(x, 0) || x == 0 {
+		return floatText(dst, x, 32)
+	}
+	magnitude := bits &^ 0x8000
+	low, high := (half(magnitude-1)+half(magnitude))/2, 65520.0 // from there on infinity is nearer than the largest
+	if magnitude+1 < 0x7C00 {
+		high = (half(magnitude) + half(magnitude+1)) / 2
+	}
+	for digits := 0; ; digits++ {
+		text := strconv.AppendFloat(dst, x, 'e', digits, 64)
+		if back, _ := strconv.ParseFloat(string(text[len(dst):]), 64); digits == 4 || math.Abs(back) > low && math.Abs(back) < high {
+			return item.N, text, nil
+		}
+	}
 }
 
 // floatText is the shortest decimal that reads back as the same float.
