@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -141,7 +142,11 @@ func (a *app) fail(cmd *cobra.Command, err error, code int) {
 			"file": place.File, "line": place.Line, "offset": place.Offset, "path": place.Path, "exit": code})
 		return
 	}
-	fmt.Fprintf(a.err, "dynaferry: %s\n", err)
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	fmt.Fprintf(a.err, "dynaferry: %s\n", strings.Join(lines, "\n"))
 	if hint != "" {
 		fmt.Fprintf(a.err, "  try: %s\n", hint)
 	} else if errors.Is(err, errUsage) && cmd != nil {

@@ -425,10 +425,10 @@ func (a *app) showCopy(raw []byte) error {
 		if strings.HasPrefix(name, ": ") { // counted at the item itself
 			what = "attributes without column" + name
 		}
-		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", what, countText(r.Misfits[name]))
+		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", printable(what), countText(r.Misfits[name]))
 	}
 	for _, name := range sortedKeys(r.Losses) {
-		fmt.Fprintf(a.out, "  type lost    %s: %s\n", name, countText(r.Losses[name]))
+		fmt.Fprintf(a.out, "  type lost    %s: %s\n", printable(name), countText(r.Losses[name]))
 	}
 	for _, name := range r.DeadLetters {
 		fmt.Fprintf(a.out, "  dead letters %s (%s records could not be read)\n", name, countText(r.Rejects))

@@ -139,7 +139,7 @@ func (a *app) showText(record job.Record, first bool) error {
 		a.showCount(r)
 	case job.AttributeRecord:
 		a.heading(first, "attributes")
-		a.line(r.Attribute, "%s", typesText(r.Types))
+		a.line(printable(r.Attribute), "%s", typesText(r.Types))
 	case job.SchemaRecord:
 		text, err := r.Schema.MarshalText()
 		if err != nil {
