@@ -58,12 +58,18 @@ func given(o SchemaOptions) []*Field {
 		f = copyField(f)
 		clearSpilled(f)
 		unnumber(f)
-		if o.Base != nil && slices.ContainsFunc(fields, func(g *Field) bool { return foldName(g.Name) == foldName(f.Name) }) {
+		if o.reserves(f.Name) || o.Base != nil && slices.ContainsFunc(fields, func(g *Field) bool { return foldName(g.Name) == foldName(f.Name) }) {
 			f.Name = ""
 		}
 		fields = append(fields, f)
 	}
 	return fields
+}
+
+// reserves tells whether a top-level column may not have the name.
+func (o *SchemaOptions) reserves(name string) bool {
+	same := func(other string) bool { return foldName(other) == foldName(name) }
+	return same(ExtraName) || slices.ContainsFunc(o.Reserved, same)
 }
 
 func clearSpilled(f *Field) {

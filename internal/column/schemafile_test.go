@@ -209,3 +209,22 @@ func TestMomentsRestoreExactly(t *testing.T) {
 		equalLines(t, f.format, canonical([]item.Item{it}), assemble(t, slabs...))
 	})
 }
+
+// A pinned name that is not to be had, as that of Extra or of a partition, is given anew like an attribute's.
+func TestPinnedNamesKeepOffReserved(t *testing.T) {
+	pinned, err := ParseSchema([]byte(`{"version":1,"columns":[{"name":"_extra","attribute":"a","kind":"long"},
+		{"name":"Dt","attribute":"b","kind":"text"},{"name":"c","kind":"struct","fields":[{"name":"dt","kind":"long"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := parse(t, `{"a":{"N":"1"},"b":{"S":"x"},"c":{"M":{"dt":{"N":"1"}}},"_extra":{"S":"y"}}`)
+	var stats Stats
+	stats.Observe(items[0])
+	schema := stats.Schema(SchemaOptions{Pinned: pinned, Reserved: []string{"dt"}})
+	if got, want := summary(schema.Fields), "a long, b text, c struct(dt long), _extra__2 text"; got != want {
+		t.Errorf("columns %s, want %s", got, want)
+	}
+	if _, err := ParseSchema(schema.AppendJSON(nil)); err != nil {
+		t.Errorf("its own JSON: %v", err)
+	}
+}
