@@ -35,7 +35,7 @@ type sourceFlags struct {
 
 func (f *sourceFlags) add(cmd *cobra.Command, prefix string) {
 	p := cmd.Flags()
-	p.StringVar(&f.form, prefix+"from-format", "", "format of loose files: parquet, dynamodb-json, json or csv (default: by name and first bytes)")
+	p.StringVar(&f.form, prefix+"from-format", "", "format of loose files: parquet, dynamodb-json, ion, json or csv (default: by name and first bytes)")
 	p.StringVar(&f.delimiter, prefix+"delimiter", "", "of CSV files read: one character, or tab (default ,)")
 	p.StringSliceVar(&f.header, prefix+"header", nil, "names of CSV columns, for files whose first line is data")
 	p.StringArrayVar(&f.nulls, prefix+"null", nil, "CSV text that means: no such attribute, for instance NA; may be repeated")
@@ -201,7 +201,7 @@ type copyFlags struct {
 
 func (f *copyFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
-	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json (the layout of a native export), json or csv")
+	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json or ion (the layout of a native export), json or csv")
 	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
 	p.IntVar(&f.set.Level, "level", 0, "of compression, 0 is the codec's fastest")
 	p.StringVar(&f.partition, "partition", "", "Hive partitions: 'region', 'year,month,day of created_at, region'; parts are year, month, day, hour, date")
@@ -224,7 +224,7 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p.StringSliceVar(&f.metadata, "metadata", nil, "metadata of the objects written: name=value")
 	f.source.addFilter(cmd)
 	f.keys.add(cmd)
-	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.JSON, source.CSV)
+	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
 	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
 	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
 	choices(cmd, "on-new", "evolve", "extra", "fail")

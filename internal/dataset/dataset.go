@@ -28,7 +28,7 @@ type Version struct {
 	Number      int                        `json:"number"`
 	Plan        string                     `json:"plan"` // who decided it
 	Created     time.Time                  `json:"created"`
-	Form        string                     `json:"form"` // parquet, dynamodb-json, json or csv
+	Form        string                     `json:"form"` // parquet, dynamodb-json, ion, json or csv
 	Compression string                     `json:"compression,omitempty"`
 	Schema      json.RawMessage            `json:"schema,omitempty"` // of column.Schema; the whole data set's as of this version
 	Keys        *item.KeySchema            `json:"keys,omitempty"`

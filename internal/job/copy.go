@@ -167,7 +167,7 @@ func (c *Copy) fill(kind string) {
 		c.Form = source.Parquet
 	}
 	if c.Compression == "" {
-		c.Compression = map[string]string{source.Parquet: "zstd", source.DynamoDBJSON: "gzip"}[c.Form]
+		c.Compression = map[string]string{source.Parquet: "zstd", source.DynamoDBJSON: "gzip", source.Ion: "gzip"}[c.Form]
 	}
 	if c.Compression == "" {
 		c.Compression = "gzip"
@@ -193,12 +193,13 @@ func (c *Copy) check() error {
 	allowed := map[string][]string{
 		source.Parquet:      {"zstd", "snappy", "gzip", "none"},
 		source.DynamoDBJSON: {"gzip"},
+		source.Ion:          {"gzip"},
 		source.JSON:         {"gzip", "zstd", "none"},
 		source.CSV:          {"gzip", "zstd", "none"},
 	}
 	codecs, ok := allowed[c.Form]
 	if !ok {
-		return fault.New(fault.User, "--format %s: formats are parquet, dynamodb-json, json and csv", c.Form)
+		return fault.New(fault.User, "--format %s: formats are parquet, dynamodb-json, ion, json and csv", c.Form)
 	}
 	if !slices.Contains(codecs, c.Compression) {
 		return fault.New(fault.User, "--compression %s: %s takes %s", c.Compression, c.Form, strings.Join(codecs, ", "))
@@ -209,8 +210,8 @@ func (c *Copy) check() error {
 	if !slices.Contains([]string{"evolve", "extra", "fail"}, c.OnNew) {
 		return fault.New(fault.User, "--on-new %s: it is evolve, extra or fail", c.OnNew)
 	}
-	if len(c.Partition) > 0 && c.Form == source.DynamoDBJSON {
-		return fault.New(fault.User, "--partition: dynamodb-json has the layout of a native export, which has no partitions")
+	if len(c.Partition) > 0 && c.native() {
+		return fault.New(fault.User, "--partition: %s has the layout of a native export, which has no partitions", c.Form)
 	}
 	if c.Into == IntoReplacePartitions && len(c.Partition) == 0 {
 		return fault.New(fault.User, "--into replace-partitions needs --partition")
@@ -220,6 +221,9 @@ func (c *Copy) check() error {
 	}
 	return nil
 }
+
+// native tells whether the files are laid out as a native export.
+func (c *Copy) native() bool { return source.OutputFormat(c.Form) != "" }
 
 // open resolves the destination; it touches nothing.
 func (j *copyJob) open(ctx context.Context) error {

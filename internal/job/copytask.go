@@ -15,6 +15,7 @@ import (
 	"dynaferry/internal/codec/compress"
 	"dynaferry/internal/codec/csv"
 	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/codec/ion"
 	jsonlines "dynaferry/internal/codec/json"
 	"dynaferry/internal/codec/parquet"
 	"dynaferry/internal/column"
@@ -348,7 +349,7 @@ func (j *copyJob) newSink(ctx context.Context, a *plan.Attempt, w sinkWish) (fil
 	}
 	o := sink.LinesOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Compression: compress.Codec(j.set.Compression),
 		Level: j.set.Level, Put: stagedPut, Template: w.template, First: w.first,
-		Always: j.set.Form == source.DynamoDBJSON, Sized: j.set.Form == source.DynamoDBJSON}
+		Always: j.set.native(), Sized: j.set.native()}
 	losses := &lossTally{}
 	o.Codec = func(out io.Writer) (codec.Writer, error) { return j.encoder(out, w, losses) }
 	return &lossy{Lines: sink.NewLines(ctx, o), losses: losses}, nil
@@ -359,6 +360,8 @@ func (j *copyJob) encoder(out io.Writer, w sinkWish, losses *lossTally) (codec.W
 	switch j.set.Form {
 	case source.DynamoDBJSON:
 		return ddbjson.NewWriter(out, ddbjson.WriterOptions{}), nil
+	case source.Ion:
+		return ion.NewWriter(out, ion.WriterOptions{}), nil
 	case source.JSON:
 		enc := jsonlines.NewWriter(out)
 		losses.from = append(losses.from, func() map[string]int64 { return jsonLosses(enc) })

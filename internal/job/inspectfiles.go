@@ -105,7 +105,7 @@ func (i *inspection) dataset(set *dataset.Set) error {
 	if err := i.versions(set); err != nil {
 		return err
 	}
-	if r.Format == source.DynamoDBJSON {
+	if source.OutputFormat(r.Format) != "" {
 		if err := i.exportsOf(set); err != nil {
 			return err
 		}
@@ -260,7 +260,8 @@ func (i *inspection) export(e *manifest.Export, whole bool) error {
 			return err
 		}
 	}
-	if (s.Incremental() || s.OutputFormat != "DYNAMODB_JSON") && !i.o.Count {
+	known := s.OutputFormat == source.OutputFormat(source.DynamoDBJSON) || s.OutputFormat == source.OutputFormat(source.Ion)
+	if (s.Incremental() || !known) && !i.o.Count {
 		return nil // described; reading it is refused by name
 	}
 	spec := i.spec

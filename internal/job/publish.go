@@ -87,10 +87,10 @@ func partitionPath(name string) string {
 // finalName depends on plan, task and number alone.
 func (j *copyJob) finalName(p *plan.Plan, made *carried, f sink.File) string {
 	suffix := map[string]string{source.Parquet: ".parquet", source.JSON: ".json", source.CSV: ".csv"}[j.set.Form]
-	if j.set.Form == source.DynamoDBJSON {
+	if j.set.native() {
 		sum := sha256.Sum256([]byte(f.Final))
 		name := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:26]
-		return path.Join(manifest.Folder, exportID(made), "data", name+".json.gz")
+		return path.Join(manifest.Folder, exportID(made), "data", name+map[string]string{source.DynamoDBJSON: ".json.gz", source.Ion: ".ion.gz"}[j.set.Form])
 	}
 	if j.set.Form != source.Parquet {
 		suffix += compress.Codec(j.set.Compression).Suffix()
@@ -274,7 +274,7 @@ func (j *copyJob) publishBeside(ctx context.Context, set *dataset.Set, v dataset
 			return fmt.Errorf("write the table's definition: %w", err)
 		}
 	}
-	if j.set.Form != source.DynamoDBJSON {
+	if !j.set.native() {
 		return nil
 	}
 	return j.writeManifests(ctx, set, v, made, objects, def)
@@ -288,7 +288,7 @@ func (j *copyJob) writeManifests(ctx context.Context, set *dataset.Set, v datase
 		return err
 	}
 	s := manifest.Summary{Version: manifest.FullVersion, StartTime: made.Start.Format(manifest.TimeLayout), EndTime: made.End.Format(manifest.TimeLayout),
-		S3Bucket: j.at.Host, S3SseAlgorithm: "AES256", ManifestFilesS3Key: set.Name(dir, "manifest-files.json"), ItemCount: v.Items, OutputFormat: "DYNAMODB_JSON"}
+		S3Bucket: j.at.Host, S3SseAlgorithm: "AES256", ManifestFilesS3Key: set.Name(dir, "manifest-files.json"), ItemCount: v.Items, OutputFormat: source.OutputFormat(j.set.Form)}
 	if j.dest.Prefix != "" {
 		s.S3Prefix = &j.dest.Prefix
 	}

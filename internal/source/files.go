@@ -188,17 +188,21 @@ func (s *files) openExport(ctx context.Context) (bool, error) {
 	if e.Summary.Incremental() {
 		return false, fault.New(fault.Unsupported, "%s is an incremental export; its changes are not items of a table", s.at)
 	}
-	if e.Summary.OutputFormat != "DYNAMODB_JSON" {
-		return false, fault.New(fault.Unsupported, "%s has the output format %s; this program reads DYNAMODB_JSON", s.at, e.Summary.OutputFormat)
+	form := DynamoDBJSON
+	if e.Summary.OutputFormat == OutputFormat(Ion) {
+		form = Ion
+	}
+	if e.Summary.OutputFormat != OutputFormat(form) {
+		return false, fault.New(fault.Unsupported, "%s has the output format %s; this program reads DYNAMODB_JSON and ION", s.at, e.Summary.OutputFormat)
 	}
 	s.spec.Dir = e.Dir
-	s.info.Kind, s.info.Form, s.info.Items, s.info.Exact, s.info.Unique = KindExport, DynamoDBJSON, e.Summary.ItemCount, true, true
+	s.info.Kind, s.info.Form, s.info.Items, s.info.Exact, s.info.Unique = KindExport, form, e.Summary.ItemCount, true, true
 	s.info.Warnings = e.Warnings
 	if t, err := time.Parse(time.RFC3339, e.Summary.ExportTime); err == nil {
 		s.info.Time = t
 	}
 	for _, f := range e.Files {
-		s.units = append(s.units, File{Name: f.Name, Form: DynamoDBJSON, Compression: string(compress.Gzip), Size: f.Size, MD5: f.MD5, Items: f.ItemCount})
+		s.units = append(s.units, File{Name: f.Name, Form: form, Compression: string(compress.Gzip), Size: f.Size, MD5: f.MD5, Items: f.ItemCount})
 	}
 	return true, nil
 }
@@ -266,7 +270,7 @@ func (s *files) looseFile(info blob.Info, rest string) (File, error) {
 	}
 	if f.Form == "" {
 		return File{}, fault.Hint(fault.New(fault.User, "%s: its name does not tell its format", info.Name),
-			"say it with --from-format parquet|dynamodb-json|json|csv")
+			"say it with --from-format parquet|dynamodb-json|ion|json|csv")
 	}
 	for segment := range strings.SplitSeq(path.Dir(rest), "/") {
 		if column, value, ok := dataset.ParseSegment(segment); ok {
@@ -302,6 +306,8 @@ func formOf(name string) string {
 		return JSON
 	case ext == ".csv" || ext == ".tsv":
 		return CSV
+	case ext == ".ion" || ext == ".10n":
+		return Ion
 	}
 	return ""
 }

@@ -15,10 +15,16 @@ import (
 const (
 	Parquet      = "parquet"
 	DynamoDBJSON = "dynamodb-json"
+	Ion          = "ion"
 	JSON         = "json"
 	CSV          = "csv"
 	DeadLetters  = "dead-letters"
 )
+
+// OutputFormat is the word that the manifests of a native export have for a form, "" for forms that no export has.
+func OutputFormat(form string) string {
+	return map[string]string{DynamoDBJSON: "DYNAMODB_JSON", Ion: "ION"}[form]
+}
 
 // Kinds of sources.
 const (
