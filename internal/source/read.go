@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"strings"
 
 	"dynaferry/internal/blob"
@@ -32,9 +33,9 @@ func (s *files) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error)
 	st := &stream{file: f, url: strings.TrimSuffix(s.loc.Bucket.URL(), "/") + "/" + f.Name, rejects: o.Rejects}
 	var err error
 	if f.Form == Parquet {
-		err = st.openParquet(ctx, s.loc.Bucket, s.spec)
+		err = st.openParquet(ctx, s.loc.Bucket, f.columnsOf(s.spec))
 	} else {
-		err = st.openBytes(ctx, s.loc.Bucket, s.spec)
+		err = st.openBytes(ctx, s.loc.Bucket, f.columnsOf(s.spec))
 	}
 	if err != nil {
 		st.Close()
@@ -47,6 +48,18 @@ func (s *files) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error)
 		}
 	}
 	return st, nil
+}
+
+// columnsOf is the spec without the types of what only the file's path tells: no codec has such a column.
+func (f *File) columnsOf(spec Spec) Spec {
+	if len(f.Partition) == 0 || len(spec.Types) == 0 {
+		return spec
+	}
+	spec.Types = maps.Clone(spec.Types)
+	for _, p := range f.Partition {
+		delete(spec.Types, p[0])
+	}
+	return spec
 }
 
 // stream is one file being read: raw bytes → checksum → decompression → codec → constants.
