@@ -17,6 +17,7 @@ import (
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/job"
+	"dynaferry/internal/plan"
 	"dynaferry/internal/world"
 )
 
@@ -266,13 +267,24 @@ func (a *app) run(ctx context.Context, env *job.Env, r *job.Request, show func(r
 		return a.makePlan(ctx, env, r)
 	}
 	start := time.Now()
-	end, _, err := job.Execute(ctx, env, r)
+	end, p, err := job.Execute(ctx, env, r)
 	if err != nil {
 		return err
 	}
 	a.story.end()
 	a.story.took(time.Since(start))
-	return show(end.Report)
+	if err := show(end.Report); err != nil {
+		return err
+	}
+	a.told(ctx, r.State, p)
+	return nil
+}
+
+// told notes that a job's outcome was shown. Where that cannot be noted the job is done all the same.
+func (a *app) told(ctx context.Context, st plan.State, p *plan.Plan) {
+	if err := job.Tell(ctx, st, p); err != nil {
+		a.story.say("warning: this is done, but the same command will tell so once more before it does it again: %v", err)
+	}
 }
 
 func (a *app) dryRun(ctx context.Context, r *job.Request) error {

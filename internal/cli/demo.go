@@ -125,7 +125,7 @@ func (a *app) demoTable(ctx context.Context, dir string, items int) error {
 		return err
 	}
 	start := time.Now()
-	r, err := job.NewImport(ctx, env, source.Spec{Address: file}, job.ImportWish{Keys: keys, Import: job.Import{Table: "dynamodb://Orders", Overwrite: true, WriteUnits: "unlimited"},
+	r, err := job.NewImport(ctx, env, source.Spec{Address: file}, job.ImportWish{Keys: keys, Import: job.Import{Table: "dynamodb://Orders", Overwrite: true, Tuning: job.Tuning{WriteUnits: "unlimited"}},
 		Create: &dynamo.Definition{Version: dynamo.DefinitionVersion, BillingMode: "PAY_PER_REQUEST"}})
 	if err != nil {
 		return err

@@ -135,6 +135,7 @@ func cutPlan(address string) (root, id string, ok bool) {
 func (a *app) taskCommand() *cobra.Command {
 	var address string
 	var index, share int
+	var tuning job.Tuning
 	cmd := &cobra.Command{
 		Use:   "task --plan ADDRESS [--index N]",
 		Short: "run tasks of a plan: one by its index, or those given on stdin",
@@ -154,6 +155,9 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 				return classify(err)
 			}
 			env.Share = 1 / float64(max(share, 1))
+			if err := job.Retune(p, tuning); err != nil {
+				return classify(err)
+			}
 			j, err := job.New(env, st, p)
 			if err != nil {
 				return classify(err)
@@ -172,6 +176,8 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 	f.StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")
 	f.IntVar(&index, "index", -1, "index of the task")
 	f.IntVar(&share, "share", 1, "how many tasks run at once elsewhere: this one takes that part of the budgets")
+	f.StringVar(&tuning.ReadUnits, "read-units", "", "read capacity for all tasks together (default: as the plan was made with)")
+	f.StringVar(&tuning.WriteUnits, "write-units", "", "write capacity, likewise")
 	f.IntVar(&a.flags.workers, "workers", 1, "processors to use")
 	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
 	return cmd
@@ -281,7 +287,11 @@ address is printed, run its tasks and commit that one; 64 it can never work, 70 
 			if err != nil {
 				return classify(err)
 			}
-			return a.showEnd(p, address, end)
+			if err := a.showEnd(p, address, end); err != nil {
+				return err
+			}
+			a.told(cmd.Context(), st, p)
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")

@@ -46,7 +46,7 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 			if err != nil {
 				return err
 			}
-			wish.Table = args[1]
+			wish.Table, wish.ReadUnits = args[1], src.readUnits
 			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
 				return err
 			}

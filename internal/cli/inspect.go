@@ -400,6 +400,9 @@ func (a *app) showPlan(r job.PlanRecord) {
 	a.line("created", "%s by %s", r.Created.Format("2006-01-02 15:04:05 MST"), r.Writer)
 	a.line("source", "%s", clipped(r.Source))
 	a.line("settings", "%s", clipped(r.Settings))
+	if len(r.Tuning) > 0 {
+		a.line("tuning", "%s", clipped(r.Tuning))
+	}
 	if len(r.Report) > 0 {
 		a.line("report", "%s", clipped(r.Report))
 	}

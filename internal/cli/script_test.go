@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +62,7 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		return nil
 	}
 	p.ContinueOnError = true
-	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines}
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop}
 	return p
 }
 
@@ -91,6 +93,27 @@ func planInto(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(ts.Exec("dynaferry", append([]string{"plan"}, args[1:]...)...))
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// drop is "drop dynamodb://TABLE": the table is deleted, as its owner would.
+func drop(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: drop dynamodb://TABLE")
+	}
+	body := fmt.Sprintf(`{"TableName":%q}`, strings.TrimPrefix(args[0], "dynamodb://"))
+	r, err := http.NewRequest(http.MethodPost, ts.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), strings.NewReader(body))
+	ts.Check(err)
+	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable")
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+ts.Getenv("AWS_ACCESS_KEY_ID")+"/20250101/"+regionLocal+
+		"/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0")
+	r.Header.Set("X-Amz-Date", "20250101T000000Z")
+	reply, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer reply.Body.Close()
+	if said, err := io.ReadAll(reply.Body); err != nil || reply.StatusCode != http.StatusOK {
+		ts.Fatalf("delete %s: %s %s %v", args[0], reply.Status, said, err)
+	}
 }
 
 // sameLines is "same file file": equal up to the order of their lines.

@@ -48,7 +48,7 @@ const (
 
 func (f *frozenWish) request(w *world.World, every time.Duration) (*job.Env, *job.Request, error) {
 	env := &job.Env{World: w, Version: "test", Workers: 1, State: f.State, LookEvery: every}
-	wish := job.ImportWish{Import: job.Import{Table: f.Table, Mode: f.Mode, WriteUnits: "unlimited"}}
+	wish := job.ImportWish{Import: job.Import{Table: f.Table, Mode: f.Mode, Tuning: job.Tuning{WriteUnits: "unlimited"}}}
 	if f.Mode == job.ModeNewer {
 		wish.Version = "version"
 	}

@@ -160,6 +160,7 @@ type planState struct {
 	tasks []json.RawMessage
 	done  map[int]bool
 	ended bool
+	told  bool // its outcome; of the first round alone
 }
 
 func plansIn(t testing.TB, state string) []planState {
@@ -178,7 +179,7 @@ func plansIn(t testing.TB, state string) []planState {
 				Settings struct{ Stage string }
 			}
 		}
-		data, err := os.ReadFile(filepath.Join(dir, "plan.json"))
+		data, err := os.ReadFile(filepath.Join(dir, "plan"))
 		if err != nil { // killed while it was made
 			all = append(all, p)
 			continue
@@ -187,7 +188,7 @@ func plansIn(t testing.TB, state string) []planState {
 			t.Fatalf("%s: %v", dir, err)
 		}
 		p.verb, p.round, p.stage = envelope.Body.Verb, envelope.Body.Round, envelope.Body.Settings.Stage
-		for line := range bytes.Lines(read(t, filepath.Join(dir, "tasks.jsonl"))) {
+		for line := range bytes.Lines(read(t, filepath.Join(dir, "tasks"))) {
 			p.tasks = append(p.tasks, json.RawMessage(bytes.TrimSpace(line)))
 		}
 		results, _ := filepath.Glob(filepath.Join(dir, "results", "*"))
@@ -199,6 +200,8 @@ func plansIn(t testing.TB, state string) []planState {
 		}
 		_, err = os.Stat(filepath.Join(dir, "commit"))
 		p.ended = err == nil
+		_, err = os.Stat(filepath.Join(dir, "told"))
+		p.told = err == nil
 		all = append(all, p)
 	}
 	return all

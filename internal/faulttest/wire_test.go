@@ -264,7 +264,7 @@ func TestPoison(t *testing.T) {
 	from := write(t, filepath.Join(dir, "a.json"), lines(100, whole))
 	env := &job.Env{World: world.New(), Version: "test", Workers: 1, State: filepath.Join(dir, "state"), MemberRetryFor: 300 * time.Millisecond}
 	must(t, "import", write(t, filepath.Join(dir, "none", "a.json"), lines(1, shifted(42))), "dynamodb://Poison?endpoint="+endpoint, "--create", "--key", "pk", "--from-format", "dynamodb-json", "--state", filepath.Join(dir, "none"))
-	r, err := job.NewImport(context.Background(), env, source.Spec{Address: from, Form: source.DynamoDBJSON}, job.ImportWish{Import: job.Import{Table: "dynamodb://Poison?endpoint=" + p.URL, Mode: job.ModePut, Overwrite: true, WriteUnits: "unlimited"}})
+	r, err := job.NewImport(context.Background(), env, source.Spec{Address: from, Form: source.DynamoDBJSON}, job.ImportWish{Import: job.Import{Table: "dynamodb://Poison?endpoint=" + p.URL, Mode: job.ModePut, Overwrite: true, Tuning: job.Tuning{WriteUnits: "unlimited"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,58 @@
 package job
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"sync"
 
 	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 )
+
+// Tuning is how hard a job may work. It stands beside the settings of a plan and does not make another plan of it: whoever
+// goes on with one chooses anew.
+type Tuning struct {
+	ReadUnits  string `json:"readUnits,omitempty"` // "500", "50%", "unlimited", "" is the default
+	WriteUnits string `json:"writeUnits,omitempty"`
+}
+
+// tuningOf reads the tuning that a plan was made with.
+func tuningOf(p *plan.Plan) (Tuning, error) {
+	var t Tuning
+	if len(p.Tuning) == 0 {
+		return t, nil
+	}
+	if err := json.Unmarshal(p.Tuning, &t); err != nil {
+		return t, fault.New(fault.Corrupt, "tuning of plan %s: %w", p.ID, err)
+	}
+	return t, nil
+}
+
+// check refuses budgets that are none before anything is done.
+func (t Tuning) check() error {
+	if err := checkBudget("--read-units", t.ReadUnits); err != nil {
+		return err
+	}
+	return checkBudget("--write-units", t.WriteUnits)
+}
+
+// Retune replaces the budgets that a plan was made with by those of t that say something.
+func Retune(p *plan.Plan, t Tuning) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	own, err := tuningOf(p)
+	if err != nil {
+		return err
+	}
+	p.Tuning = marshal(Tuning{cmp.Or(t.ReadUnits, own.ReadUnits), cmp.Or(t.WriteUnits, own.WriteUnits)})
+	return nil
+}
 
 // governed is one table's budget in this process, shared by all tasks of a job.
 type governed struct {
@@ -38,7 +82,6 @@ func (g *governed) write(env *Env, table *dynamo.Table, budget string) (*dynamo.
 	return g.gov, g.err
 }
 
-// checkBudget refuses a budget that is none before anything is done.
 func checkBudget(flag, text string) error {
 	if _, err := dynamo.ParseBudget(text); err != nil {
 		return fmt.Errorf("%s: %w", flag, err)

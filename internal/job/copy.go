@@ -45,7 +45,6 @@ type Copy struct {
 	TargetBytes int64             `json:"targetBytes"` // of a file
 	TaskBytes   int64             `json:"taskBytes"`   // of a task's source
 	Segments    int               `json:"segments,omitempty"`
-	ReadUnits   string            `json:"readUnits,omitempty"` // "500", "50%", "unlimited", "" is the default
 	Objects     blob.Settings     `json:"objects,omitzero"`
 	CSV         CSVOut            `json:"csv,omitzero"`
 
@@ -60,6 +59,8 @@ type Copy struct {
 	Schema json.RawMessage `json:"schema,omitempty"` // decided by the round before
 	Carry  string          `json:"carry,omitempty"`  // object with what earlier rounds made, see carried
 	Cells  []csv.Column    `json:"cells,omitempty"`  // columns of CSV, decided likewise
+
+	Tuning `json:"-"`
 }
 
 // CSVOut is how CSV is written.
@@ -123,7 +124,7 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	if err := j.checkExpressions(); err != nil {
 		return nil, err
 	}
-	if err := checkBudget("--read-units", set.ReadUnits); err != nil {
+	if err := set.Tuning.check(); err != nil {
 		return nil, err
 	}
 	if _, err := set.columns(nil); err != nil {
@@ -134,31 +135,52 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	}
 	j.set.Dest = j.at.String() // whole: a task of the plan may run in another working directory
 	j.src.set(src)
-	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set), Writer: env.Version,
+	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set),
+		Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: env.Version, Stands: j.stands,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
 	if len(j.set.Objects.Named()) > 0 {
 		r.heeds = &j.dest
 	}
-	// What an unfinished run of these settings has published already is not in its own way; its commit looks again.
+	// What a run of these settings that is not over has published already is not in its own way; its commit looks again.
 	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {
 		return r, err
 	}
 	return r, j.checkDest(ctx)
 }
 
-func newCopy(env *Env, st plan.State, spec, settings json.RawMessage) (plan.Job, error) {
+func newCopy(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	j := &copyJob{env: env, st: st}
-	if err := json.Unmarshal(settings, &j.set); err != nil {
-		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
-	}
-	if err := json.Unmarshal(spec, &j.spec); err != nil {
-		return nil, fault.New(fault.Corrupt, "source of the plan: %w", err)
+	var err error
+	if j.set.Tuning, err = parsePlan(p, &j.spec, &j.set); err != nil {
+		return nil, err
 	}
 	if err := j.open(context.Background()); err != nil {
 		return nil, err
 	}
 	j.st = st
 	return j, nil
+}
+
+// before are the settings as plans of format 1 have them.
+func (c *Copy) before() json.RawMessage {
+	return marshal(struct {
+		Copy
+		ReadUnits string `json:"readUnits,omitempty"`
+	}{*c, c.ReadUnits})
+}
+
+// stands tells whether the version that a plan published is in the destination's history; of a replacement, whether
+// nothing came after it.
+func (j *copyJob) stands(ctx context.Context, p *plan.Plan) (bool, error) {
+	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil {
+		return false, err
+	}
+	n, ok := set.Plans[p.ID]
+	if j.set.Into == IntoReplace || j.set.Into == IntoReplacePartitions {
+		ok = ok && n == set.Head && len(set.Open) == 0
+	}
+	return ok, nil
 }
 
 // fill puts defaults where nothing was said, so that equal wishes make equal plans.

@@ -310,6 +310,6 @@ func (j *copyJob) round(ctx context.Context, c *plan.Committing, settings Copy, 
 	if schema != nil {
 		settings.Schema = schema.AppendJSON(nil)
 	}
-	return plan.Outcome{Next: &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Writer: j.env.Version,
-		Tasks: func(context.Context) ([]json.RawMessage, error) { return tasks, nil }}}, nil
+	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
+		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
 }

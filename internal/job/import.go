@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,20 +27,22 @@ const (
 
 // Import are the settings of import: items of any source into a table.
 type Import struct {
-	Table      string     `json:"table"`
-	Mode       string     `json:"mode"`
-	Version    string     `json:"version,omitempty"` // attribute that newer compares
-	Overwrite  bool       `json:"overwrite,omitempty"`
-	Dedupe     string     `json:"dedupe"`           // first, last or newest
-	Newest     string     `json:"newest,omitempty"` // attribute that newest compares
-	WriteUnits string     `json:"writeUnits,omitempty"`
-	Compose    []Composed `json:"compose,omitempty"`
+	Table     string     `json:"table"`
+	TableID   string     `json:"tableId,omitempty"` // a table that was deleted and made again is another
+	Mode      string     `json:"mode"`
+	Version   string     `json:"version,omitempty"` // attribute that newer compares
+	Overwrite bool       `json:"overwrite,omitempty"`
+	Dedupe    string     `json:"dedupe"`           // first, last or newest
+	Newest    string     `json:"newest,omitempty"` // attribute that newest compares
+	Compose   []Composed `json:"compose,omitempty"`
 
 	// Second rounds.
 	Stage    string   `json:"stage,omitempty"`
 	Suspects string   `json:"suspects,omitempty"` // object with the filter of keys that may repeat
 	Indexes  []string `json:"indexes,omitempty"`  // of what the writing round put aside
 	Carry    string   `json:"carry,omitempty"`    // what earlier rounds counted
+
+	Tuning `json:"-"`
 }
 
 // Composed is an attribute made of others, for files that have no key of their own.
@@ -70,6 +73,7 @@ type importJob struct {
 	at    world.Address
 	st    plan.State
 	src   opened
+	reads governed // of a source that is a table
 	table struct {
 		gov    governed
 		client dynamo.Client
@@ -101,6 +105,7 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	if err := j.openTable(ctx, src, wish); err != nil {
 		return nil, err
 	}
+	j.set.TableID = j.tableID()
 	// Text files say nothing of types; the table's keys do.
 	if src.Info().Form == source.CSV {
 		spec.Types = j.keyTypes(spec.Types)
@@ -124,7 +129,9 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 }
 
 func (j *importJob) request(src source.Source) plan.Spec {
-	return plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Writer: j.env.Version,
+	return plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: j.env.Version,
+		// What was written stays written, in the table of that id.
+		Stands: func(context.Context, *plan.Plan) (bool, error) { return true, nil },
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) {
 			units, err := src.Units(ctx, taskBytesFiles, 1)
 			if err != nil {
@@ -134,21 +141,36 @@ func (j *importJob) request(src source.Source) plan.Spec {
 		}}
 }
 
-func newImport(env *Env, st plan.State, spec, settings json.RawMessage) (plan.Job, error) {
+// before are the settings as plans of format 1 have them.
+func (s Import) before() json.RawMessage {
+	s.TableID = ""
+	return marshal(struct {
+		Import
+		WriteUnits string `json:"writeUnits,omitempty"`
+	}{s, s.WriteUnits})
+}
+
+func newImport(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	j := &importJob{env: env, st: st}
-	if err := json.Unmarshal(settings, &j.set); err != nil {
-		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
-	}
-	if err := json.Unmarshal(spec, &j.spec); err != nil {
-		return nil, fault.New(fault.Corrupt, "source of the plan: %w", err)
+	var err error
+	if j.set.Tuning, err = parsePlan(p, &j.spec, &j.set); err != nil {
+		return nil, err
 	}
 	at, err := world.Parse(j.set.Table)
 	if err != nil {
 		return nil, err
 	}
 	j.at = at
-	return j, j.describe(context.Background())
+	if err := j.describe(context.Background()); err != nil {
+		return nil, err
+	}
+	if j.set.TableID != "" && j.set.TableID != j.tableID() {
+		return nil, fault.New(fault.Conflict, "%s is not the table that plan %s was made for: it was deleted and made again", j.at, p.ID)
+	}
+	return j, nil
 }
+
+func (j *importJob) tableID() string { return cmp.Or(j.table.desc.ID, j.table.desc.ARN) }
 
 // openTable describes the table, or creates it.
 func (j *importJob) openTable(ctx context.Context, src source.Source, wish ImportWish) error {
@@ -257,7 +279,7 @@ func (j *importJob) fill() error {
 	case s.Mode != ModeNewer && s.Version != "":
 		return fault.New(fault.User, "--version-attribute goes with --mode newer")
 	}
-	return checkBudget("--write-units", s.WriteUnits)
+	return s.Tuning.check()
 }
 
 // stage settles where the import begins: sources whose keys cannot repeat need no index.
@@ -275,7 +297,7 @@ func (j *importJob) stage(src source.Source) {
 	}
 }
 
-// chooseMode settles on put for a table that dynaferry made or found empty; an unfinished plan that did so goes on.
+// chooseMode settles on put for a table that dynaferry made or found empty; a plan that did so and is not over goes on.
 func (j *importJob) chooseMode(ctx context.Context) error {
 	j.set.Mode = ModePut
 	if j.set.Overwrite {

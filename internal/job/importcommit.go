@@ -100,8 +100,8 @@ func (j *importJob) writeRound(ctx context.Context, c *plan.Committing, made *im
 			return plan.Outcome{}, fmt.Errorf("stage %s: %w", settings.Suspects, err)
 		}
 	}
-	return plan.Outcome{Next: &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Writer: j.env.Version,
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return taskBodies(ctx, c.State, c.Plan) }}}, nil
+	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
+		func(ctx context.Context) ([]json.RawMessage, error) { return taskBodies(ctx, c.State, c.Plan) })}, nil
 }
 
 func (j *importJob) resolveRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
@@ -127,8 +127,8 @@ func (j *importJob) resolveRound(ctx context.Context, c *plan.Committing, made *
 			tasks = append(tasks, marshal(keyRange{key, key}))
 		}
 	}
-	return plan.Outcome{Next: &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Writer: j.env.Version,
-		Tasks: func(context.Context) ([]json.RawMessage, error) { return tasks, nil }}}, nil
+	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
+		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
 }
 
 // resolveTask chooses among the items of each key of its bucket and writes the chosen.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -85,7 +86,14 @@ func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, reject codec
 	if err != nil {
 		return err
 	}
-	r := unitReader{src: src, reject: reject, next: next, compose: composer{columns: j.set.Compose}, take: take}
+	o := source.ReadOptions{Rejects: reject}
+	if src.Info().Kind == source.KindTable {
+		if err := j.reads.read(ctx, j.env, src, j.set.ReadUnits, &o); err != nil {
+			return err
+		}
+		o.Pages = func(units float64, _ time.Time) { a.Meter.Note("read units", units) }
+	}
+	r := unitReader{src: src, options: o, next: next, compose: composer{columns: j.set.Compose}, take: take}
 	for _, u := range g.Units {
 		if err := r.unit(ctx, u); err != nil {
 			return err
@@ -97,7 +105,7 @@ func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, reject codec
 // unitReader reads units one after another; a batch that a unit's end left empty serves the next.
 type unitReader struct {
 	src     source.Source
-	reject  codec.Rejects
+	options source.ReadOptions
 	next    func() *item.Batch
 	compose composer
 	take    func(*item.Batch) error
@@ -105,7 +113,7 @@ type unitReader struct {
 }
 
 func (r *unitReader) unit(ctx context.Context, u source.Unit) error {
-	in, err := r.src.Read(ctx, u, source.ReadOptions{Rejects: r.reject})
+	in, err := r.src.Read(ctx, u, r.options)
 	if err != nil {
 		return err
 	}

@@ -120,10 +120,8 @@ func (i *inspection) object(info blob.Info) error {
 	}
 	dir, base := path.Split(i.name(info))
 	switch {
-	case base == "plan.json" && path.Base(path.Dir(path.Dir(dir))) == "plans", base == "tasks.jsonl":
-		at := i.at
-		at.Path = path.Dir(at.Path)
-		i.at = at
+	case plan.IsObject(base) && path.Base(path.Dir(path.Dir(dir))) == "plans":
+		i.at.Path = path.Dir(i.at.Path)
 		if found, err := i.plan(path.Base(dir)); found || err != nil {
 			return err
 		}
@@ -309,10 +307,10 @@ func (i *inspection) plans(root string) ([]string, error) {
 		if found == "" {
 			return ids, nil
 		}
-		if _, err := i.loc.Bucket.Head(i.ctx, prefix+found+"/plan.json"); err == nil {
-			ids = append(ids, found)
-		} else if !errors.Is(err, blob.ErrNotFound) {
+		if made, err := plan.Exists(i.ctx, plan.State{Bucket: i.loc.Bucket, Prefix: root}, found); err != nil {
 			return nil, err
+		} else if made {
+			ids = append(ids, found)
 		}
 		after = prefix + found + "/\U0010FFFF"
 	}

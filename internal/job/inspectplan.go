@@ -44,6 +44,8 @@ type PlanRecord struct {
 	Reopened int             `json:"reopened,omitempty"` // tasks whose result failed its check once
 	Source   json.RawMessage `json:"source"`
 	Settings json.RawMessage `json:"settings"`
+	Tuning   json.RawMessage `json:"tuning,omitempty"` // budgets; whoever goes on may choose others
+	Told     bool            `json:"told,omitempty"`   // how it ended was shown
 	Report   json.RawMessage `json:"report,omitempty"`
 }
 
@@ -139,8 +141,14 @@ func (i *inspection) planRecord(st plan.State, id string) (PlanRecord, *plan.Pla
 	if err != nil {
 		return r, p, err
 	}
+	if p.Format > 1 {
+		r.Tuning = p.Tuning
+	}
 	if ended {
 		r.State, r.Next, r.Report = end.State, end.Next, end.Report
+		if r.Told, err = plan.Told(i.ctx, st, p); err != nil {
+			return r, p, err
+		}
 	}
 	results, err := plan.ListResults(i.ctx, st, p)
 	if err != nil {

@@ -97,32 +97,52 @@ func (r *Request) probe(ctx context.Context) error {
 	return blob.ProbeConditional(ctx, r.heeds.Bucket, path.Join(r.heeds.Prefix, dataset.Hidden))
 }
 
-// Plan makes the request's plan, or finds its unfinished one, and runs nothing.
-func Plan(ctx context.Context, env *Env, r *Request) (*plan.Plan, error) {
+// begin finds the request's plan that is not over, or makes one, and says which.
+func begin(ctx context.Context, env *Env, r *Request) (plan.Made, error) {
 	if err := r.probe(ctx); err != nil {
-		return nil, err
+		return plan.Made{}, err
 	}
 	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
-	return made.Plan, err
+	if err != nil {
+		return plan.Made{}, err
+	}
+	switch of := made.Plan.Created.Format("2006-01-02 15:04:05 MST"); {
+	case made.Done:
+		env.say("plan %s of %s was done, but nobody was told: this is how it ended (start anew with --fresh)", made.Plan.ID, of)
+	case made.Resumed:
+		env.say("going on with plan %s of %s (start anew with --fresh)", made.Plan.ID, of)
+	}
+	return made, nil
 }
 
-// Execute plans the request, or resumes its unfinished plan, and runs it to its end on the local pool.
-func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, error) {
-	if err := r.probe(ctx); err != nil {
-		return plan.End{}, nil, err
+// Plan makes the request's plan, or finds the one that is not over, and runs nothing.
+func Plan(ctx context.Context, env *Env, r *Request) (*plan.Plan, error) {
+	made, err := begin(ctx, env, r)
+	if err != nil {
+		return nil, err
 	}
-	made, err := plan.Begin(ctx, r.State, r.Spec, env.Fresh)
+	own, err := tuningOf(made.Plan)
+	if err != nil {
+		return nil, err
+	}
+	if made.Resumed && string(marshal(own)) != string(r.Spec.Tuning) {
+		env.say("its tasks keep the budgets it was made with, %s; others are given to each: dynaferry task --read-units, --write-units", marshal(own))
+	}
+	return made.Plan, nil
+}
+
+// Execute plans the request, or goes on with the plan that is not over, and runs it to its end on the local pool.
+func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, error) {
+	made, err := begin(ctx, env, r)
 	if err != nil {
 		return plan.End{}, nil, err
 	}
 	p := made.Plan
-	if made.Resumed {
-		env.say("going on with plan %s of %s (start anew with --fresh)", p.ID, p.Created.Format("2006-01-02 15:04:05 MST"))
-	}
 	jobOf := func(p *plan.Plan) (plan.Job, error) {
 		if p.ID == made.Plan.ID && p.Round == 0 {
 			return r.Job, nil
 		}
+		p.Tuning = r.Spec.Tuning // as it was asked for now
 		return New(env, r.State, p)
 	}
 	end, err := plan.Run(ctx, r.State, p, jobOf, plan.RunOptions{Workers: env.workers(), Meter: env.meter(), Writer: env.Version,
@@ -134,20 +154,41 @@ func Execute(ctx context.Context, env *Env, r *Request) (plan.End, *plan.Plan, e
 				env.say("plan %s: %d of %d tasks to do", p.ID, left, p.Tasks)
 			}
 		}})
+	if err == nil && end.State == plan.Abandoned {
+		err = fault.New(fault.Conflict, "plan %s was given up by a fresh start", p.ID)
+	}
 	return end, p, err
+}
+
+// Tell notes that the outcome of a plan was shown, so that the same command is a new job from now on. An error changes
+// nothing about the outcome.
+func Tell(ctx context.Context, st plan.State, p *plan.Plan) error {
+	// Whoever interrupts now interrupts nothing: the job is done and shown.
+	return plan.Tell(context.WithoutCancel(ctx), st, p)
 }
 
 // New makes the job of a stored plan.
 func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	switch p.Verb {
 	case "export", "convert":
-		return newCopy(env, st, p.Source, p.Settings)
+		return newCopy(env, st, p)
 	case "import":
-		return newImport(env, st, p.Source, p.Settings)
+		return newImport(env, st, p)
 	case "verify":
-		return newVerify(env, st, p.Source, p.Settings)
+		return newVerify(env, st, p)
 	}
 	return nil, fault.New(fault.Unsupported, "plan %s is of the verb %q, which this program does not have", p.ID, p.Verb)
+}
+
+// parsePlan reads what a stored plan says of its job.
+func parsePlan(p *plan.Plan, source, settings any) (Tuning, error) {
+	if err := json.Unmarshal(p.Settings, settings); err != nil {
+		return Tuning{}, fault.New(fault.Corrupt, "settings of plan %s: %w", p.ID, err)
+	}
+	if err := json.Unmarshal(p.Source, source); err != nil {
+		return Tuning{}, fault.New(fault.Corrupt, "source of plan %s: %w", p.ID, err)
+	}
+	return tuningOf(p)
 }
 
 // OpenState opens a state root by its address.
@@ -224,6 +265,11 @@ func userState() (string, error) {
 		return "", fault.Hint(fault.New(fault.User, "no place for the state of this job: %w", err), "name one: --state DIR")
 	}
 	return filepath.Join(home, ".local", "state", "dynaferry"), nil
+}
+
+// furtherRound asks for another round of the plan, of other settings.
+func furtherRound(env *Env, c *plan.Committing, settings any, tuning Tuning, tasks func(context.Context) ([]json.RawMessage, error)) *plan.Spec {
+	return &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Tuning: marshal(tuning), Writer: env.Version, Tasks: tasks}
 }
 
 // marshal renders settings; they are plain structs, so a failure is a bug.

@@ -19,14 +19,15 @@ import (
 
 // Verify are the settings of verify: are the items of two sources equal?
 type Verify struct {
-	Keys      *item.KeySchema `json:"keys,omitempty"`
-	Buckets   int             `json:"buckets"`
-	Limit     int             `json:"limit"` // differences in the report
-	ReadUnits string          `json:"readUnits,omitempty"`
+	Keys    *item.KeySchema `json:"keys,omitempty"`
+	Buckets int             `json:"buckets"`
+	Limit   int             `json:"limit"` // differences in the report
 
 	// The second round.
 	Stage  string `json:"stage,omitempty"`
 	Differ []int  `json:"differ,omitempty"` // buckets whose fingerprints differ
+
+	Tuning `json:"-"`
 }
 
 const stageLocate = "locate"
@@ -59,7 +60,7 @@ type verifyTask struct {
 // NewVerify prepares the comparison of two sources.
 func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Request, error) {
 	j := &verifyJob{env: env}
-	if err := checkBudget("--read-units", set.ReadUnits); err != nil {
+	if err := set.Tuning.check(); err != nil {
 		return nil, err
 	}
 	var srcs [2]source.Source
@@ -93,19 +94,24 @@ func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Re
 	if j.st, stateAt, err = stateBeside(ctx, env, srcs[0], srcs[1]); err != nil {
 		return nil, err
 	}
-	return &Request{State: j.st, StateAddress: stateAt, Job: j, Destination: "a report", sources: srcs[:], Spec: plan.Spec{Verb: "verify", Source: marshal(j.sides), Settings: marshal(set), Writer: env.Version,
+	return &Request{State: j.st, StateAddress: stateAt, Job: j, Destination: "a report", sources: srcs[:], Spec: plan.Spec{Verb: "verify", Source: marshal(j.sides), Settings: marshal(set),
+		Tuning: marshal(set.Tuning), Before: set.before(), Writer: env.Version,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, srcs) }}}, nil
 }
 
-func newVerify(env *Env, st plan.State, sides, settings json.RawMessage) (plan.Job, error) {
+// before are the settings as plans of format 1 have them.
+func (v *Verify) before() json.RawMessage {
+	return marshal(struct {
+		Verify
+		ReadUnits string `json:"readUnits,omitempty"`
+	}{*v, v.ReadUnits})
+}
+
+func newVerify(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	j := &verifyJob{env: env, st: st}
-	if err := json.Unmarshal(settings, &j.set); err != nil {
-		return nil, fault.New(fault.Corrupt, "settings of the plan: %w", err)
-	}
-	if err := json.Unmarshal(sides, &j.sides); err != nil {
-		return nil, fault.New(fault.Corrupt, "sources of the plan: %w", err)
-	}
-	return j, nil
+	var err error
+	j.set.Tuning, err = parsePlan(p, &j.sides, &j.set)
+	return j, err
 }
 
 func (j *verifyJob) cut(ctx context.Context, srcs [2]source.Source) ([]json.RawMessage, error) {

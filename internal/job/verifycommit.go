@@ -77,8 +77,8 @@ func (j *verifyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 	}
 	settings := j.set
 	settings.Stage, settings.Differ = stageLocate, differ
-	return plan.Outcome{Report: marshal(report), Next: &plan.Spec{Verb: c.Plan.Verb, Source: c.Plan.Source, Settings: marshal(settings), Writer: j.env.Version,
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return taskBodies(ctx, c.State, c.Plan) }}}, nil
+	return plan.Outcome{Report: marshal(report), Next: furtherRound(j.env, c, settings, settings.Tuning,
+		func(ctx context.Context) ([]json.RawMessage, error) { return taskBodies(ctx, c.State, c.Plan) })}, nil
 }
 
 func (j *verifyJob) newReport() *VerifyReport {

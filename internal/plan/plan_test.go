@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,7 +122,7 @@ func TestRunOnce(t *testing.T) {
 	if n := job.tasks.Load(); n != 10 {
 		t.Errorf("%d attempts at 10 tasks", n)
 	}
-	if job.commits.Load() != 1 || job.sweeps.Load() != 1 {
+	if job.commits.Load() != 1 || job.sweeps.Load() != 3 { // whoever comes after a commit sweeps what may be left
 		t.Errorf("%d commits, %d sweeps", job.commits.Load(), job.sweeps.Load())
 	}
 }
@@ -178,21 +180,191 @@ func TestRacingStarts(t *testing.T) {
 	}
 }
 
-// A maker that died between tasks.jsonl and plan.json left the tasks; whoever comes next goes on with them.
+// A maker that died between tasks and plan left the tasks; whoever comes next goes on with them, also with a fresh start.
 func TestHalfMade(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		halfMade(t, fresh)
+	}
+}
+
+func halfMade(t *testing.T, fresh bool) {
 	st := newState(t)
 	s := spec(`{}`, 3)
-	name := st.Name("plans", id(s.key(), 0), "tasks.jsonl")
+	name := st.Name("plans", id(s.key(FormatVersion), 0), "tasks")
 	if _, err := st.Bucket.Put(t.Context(), name, []byte("7\n8\n"), blob.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if unfinished, err := Unfinished(t.Context(), st, s); err != nil || !unfinished {
 		t.Errorf("unfinished %v, %v", unfinished, err)
 	}
-	p := begin(t, st, s, false).Plan
+	p := begin(t, st, s, fresh).Plan
 	tasks, err := Tasks(t.Context(), st, p)
 	if err != nil || len(tasks) != 2 || string(tasks[1].Body) != "8" {
 		t.Errorf("%v, %v", tasks, err)
+	}
+}
+
+// Tuning is no part of what a plan is: whoever goes on works as hard as it likes.
+func TestTuning(t *testing.T) {
+	st := newState(t)
+	slow := spec(`{"a":1}`, 3)
+	slow.Tuning = json.RawMessage(`{"readUnits":"10"}`)
+	first := begin(t, st, slow, false)
+	fast := slow
+	fast.Tuning = json.RawMessage(`{"readUnits":"unlimited"}`)
+	again := begin(t, st, fast, false)
+	if !again.Resumed || again.Plan.ID != first.Plan.ID {
+		t.Errorf("another budget made another plan: %+v", again)
+	}
+	if string(again.Plan.Tuning) != string(slow.Tuning) {
+		t.Errorf("the plan forgot its tuning: %s", again.Plan.Tuning)
+	}
+}
+
+// An outcome that nobody was told is told by the next start, wherever the one that committed it died.
+func TestTold(t *testing.T) {
+	for _, rounds := range []int{0, 2} {
+		st, job := newState(t), &counting{rounds: rounds}
+		s := spec(`{}`, 2)
+		s.Stands = stands
+		first := begin(t, st, s, false)
+		end, err := Run(t.Context(), st, first.Plan, job.of, RunOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := begin(t, st, s, false)
+		if !again.Done || again.Plan.ID != first.Plan.ID {
+			t.Fatalf("%d rounds: %+v goes on, %s is not told", rounds, again, first.Plan.ID)
+		}
+		if unfinished, err := Unfinished(t.Context(), st, s); err != nil || !unfinished {
+			t.Errorf("unfinished %v, %v", unfinished, err)
+		}
+		tasks, commits := job.tasks.Load(), job.commits.Load()
+		told, err := Run(t.Context(), st, again.Plan, job.of, RunOptions{})
+		if err != nil || told.State != Committed || string(told.Report) != string(end.Report) {
+			t.Errorf("told %+v, %v; the end was %+v", told, err, end)
+		}
+		if job.tasks.Load() != tasks || job.commits.Load() != commits {
+			t.Error("what was done was done again")
+		}
+		last := again.Plan
+		for last.Round < rounds {
+			end, _, err := Ending(t.Context(), st, last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if last, err = Load(t.Context(), st, end.Next); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // a note may be made twice, from whichever round
+			if err := Tell(t.Context(), st, last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if unfinished, err := Unfinished(t.Context(), st, s); err != nil || unfinished {
+			t.Errorf("told, and unfinished %v, %v", unfinished, err)
+		}
+		if next := begin(t, st, s, false); next.Resumed || next.Plan.Number != 1 {
+			t.Errorf("after it was told: %+v", next)
+		}
+	}
+}
+
+func stands(context.Context, *Plan) (bool, error) { return true, nil }
+
+// A fresh start does not wait for what nobody was told; what is gone from the world, or may be done again, is done again.
+func TestUntold(t *testing.T) {
+	st, job := newState(t), &counting{}
+	s := spec(`{}`, 1)
+	s.Stands = stands
+	if _, err := Run(t.Context(), st, begin(t, st, s, false).Plan, job.of, RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	fresh := begin(t, st, s, true)
+	if fresh.Resumed || fresh.Plan.Number != 1 {
+		t.Errorf("fresh: %+v", fresh)
+	}
+	if _, err := Run(t.Context(), st, fresh.Plan, job.of, RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Stands = func(_ context.Context, p *Plan) (bool, error) { return p.ID != fresh.Plan.ID, nil }
+	if unfinished, err := Unfinished(t.Context(), st, s); err != nil || unfinished {
+		t.Errorf("the effect is gone, and unfinished %v, %v", unfinished, err)
+	}
+	s.Stands = nil
+	if again := begin(t, st, s, false); again.Resumed || again.Plan.Number != 2 {
+		t.Errorf("again: %+v", again)
+	}
+}
+
+// oldState is a state root that the version before format 2 left: task 1 of 3 is done, its settings are
+// {"a":1,"readUnits":"500"}.
+func oldState(t *testing.T) State {
+	t.Helper()
+	st := newState(t)
+	root := os.DirFS("testdata/format1")
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		_, err = st.Bucket.Put(t.Context(), st.Name(name), data, blob.PutOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// A plan of format 1 is gone on with by the command that made it, budget among its settings or beside them.
+func TestOldPlan(t *testing.T) {
+	const old = "49446b572b909fd62d9c-000000"
+	s := spec(`{"a":1}`, 3)
+	s.Tuning, s.Before, s.Stands = json.RawMessage(`{"readUnits":"500"}`), json.RawMessage(`{"readUnits":"500","a":1}`), stands
+	st, job := oldState(t), &counting{}
+	if unfinished, err := Unfinished(t.Context(), st, s); err != nil || !unfinished {
+		t.Errorf("unfinished %v, %v", unfinished, err)
+	}
+	made := begin(t, st, s, false)
+	if !made.Resumed || made.Plan.ID != old || made.Plan.Format != 1 {
+		t.Fatalf("%+v is not plan %s", made, old)
+	}
+	var tuning struct{ ReadUnits string }
+	if err := json.Unmarshal(made.Plan.Tuning, &tuning); err != nil || tuning.ReadUnits != "500" {
+		t.Errorf("tuning %s, %v", made.Plan.Tuning, err)
+	}
+	if _, err := Tasks(t.Context(), st, made.Plan); err != nil {
+		t.Error(err)
+	}
+	results, err := ListResults(t.Context(), st, made.Plan)
+	if err != nil || !results.Done(1) || len(results.Pending()) != 2 {
+		t.Errorf("results %v, %v", results, err)
+	}
+	job.rounds = 1
+	end, err := Run(t.Context(), st, made.Plan, job.of, RunOptions{})
+	if err != nil || end.State != Committed || string(end.Report) != "100" || job.tasks.Load() != 3 {
+		t.Fatalf("%+v, %v after %d attempts", end, err, job.tasks.Load())
+	}
+	// It ended when it was committed; the next is of today's format.
+	if next := begin(t, st, s, false); next.Resumed || next.Plan.Format != FormatVersion || next.Plan.Number != 0 {
+		t.Errorf("after the old plan: %+v", next)
+	}
+
+	st = oldState(t)
+	if fresh := begin(t, st, s, true); fresh.Resumed || fresh.Plan.Format != FormatVersion {
+		t.Errorf("fresh: %+v", fresh)
+	}
+	p, err := Load(t.Context(), st, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end, ended, err := Ending(t.Context(), st, p); err != nil || !ended || end.State != Abandoned {
+		t.Errorf("a fresh start left the old plan %+v, %v", end, err)
 	}
 }
 
@@ -371,14 +543,14 @@ func TestLook(t *testing.T) {
 func TestTampered(t *testing.T) {
 	st := newState(t)
 	p := begin(t, st, spec(`{"target":"mine"}`, 2), false).Plan
-	at := st.Name("plans", p.ID, "tasks.jsonl")
+	at := st.Name("plans", p.ID, "tasks")
 	if _, err := st.Bucket.Put(t.Context(), at, []byte("1\n0\n"), blob.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Tasks(t.Context(), st, p); fault.KindOf(err) != fault.Corrupt {
 		t.Errorf("changed tasks: %v", err)
 	}
-	for _, change := range [][2]string{{"mine", "yours"}, {`"number":0`, `"number":1`}, {`"format":1`, `"format":2`}} {
+	for _, change := range [][2]string{{"mine", "yours"}, {`"number":0`, `"number":1`}, {`"format":2`, `"format":1`}, {`"format":2`, `"format":3`}} {
 		body, err := json.Marshal(p)
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/commit"
@@ -150,6 +151,35 @@ func Ending(ctx context.Context, st State, p *Plan) (end End, ended bool, err er
 	}
 	return end, true, nil
 }
+
+// Told tells whether the outcome of the job that begins with p was told, see Tell.
+func Told(ctx context.Context, st State, p *Plan) (bool, error) {
+	_, err := st.Bucket.Head(ctx, st.Name("plans", p.ID, "told"))
+	if errors.Is(err, blob.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether the outcome of plan %s was told: %w", p.ID, err)
+	}
+	return true, nil
+}
+
+// Tell notes that the outcome of p's job, of whichever round p is, was told to whoever asked for it. From then on the same
+// command is a new job. A process that dies between its commit and this has the next one tell the outcome once more.
+func Tell(ctx context.Context, st State, p *Plan) error {
+	for p.Parent != "" {
+		parent, err := Load(ctx, st, p.Parent)
+		if err != nil {
+			return err
+		}
+		p = parent
+	}
+	_, err := commit.Put(ctx, st.Bucket, st.Name("plans", p.ID, "told"), json.RawMessage(`{}`), commit.Options{Deadline: tellWithin})
+	return err
+}
+
+// tellWithin bounds how long a finished job waits for its note: it is no part of what was asked for.
+const tellWithin = 10 * time.Second
 
 func finish(ctx context.Context, st State, p *Plan, end End) (End, error) {
 	body, err := json.Marshal(end)

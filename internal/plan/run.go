@@ -174,6 +174,13 @@ type RunOptions struct {
 	Round func(p *Plan, left int)
 }
 
+func (o RunOptions) meter() Meter {
+	if o.Meter == nil {
+		return silent{}
+	}
+	return o.Meter
+}
+
 // Run is the local pool: it runs what is left of the plan's tasks, commits, and follows second rounds to the end.
 //
 // jobOf makes the job of a plan: each round has settings of its own.
@@ -196,6 +203,10 @@ func Run(ctx context.Context, st State, p *Plan, jobOf func(*Plan) (Job, error),
 			} else if err != nil {
 				return End{}, err
 			}
+		}
+		if end.State == Committed && ended {
+			// Who committed it may have died before it swept.
+			tidy(ctx, st, p, job, o.meter())
 		}
 		if end.State != Superseded {
 			return end, nil
@@ -281,10 +292,7 @@ func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End,
 	if err := settle(ctx, st, p, results, job); err != nil {
 		return End{}, err
 	}
-	meter := o.Meter
-	if meter == nil {
-		meter = silent{}
-	}
+	meter := o.meter()
 	outcome, err := job.Commit(ctx, &Committing{p, st, results, meter})
 	if err != nil {
 		// Another process may have committed and swept while this one was at it.
@@ -303,12 +311,16 @@ func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End,
 		return End{}, err
 	}
 	if end.State == Committed {
-		// The effect is durable; what is left over here is a matter of tidiness and vacuum's, not of this run.
-		if err := sweepChain(ctx, st, p, job); err != nil {
-			meter.Note("sweep errors", 1)
-		}
+		tidy(ctx, st, p, job, meter)
 	}
 	return end, nil
+}
+
+// tidy sweeps after a commit. The effect is durable; what is left over is vacuum's, not a failure of this run.
+func tidy(ctx context.Context, st State, p *Plan, job Job, meter Meter) {
+	if err := sweepChain(ctx, st, p, job); err != nil {
+		meter.Note("sweep errors", 1)
+	}
 }
 
 func secondRound(ctx context.Context, st State, p *Plan, outcome Outcome, o RunOptions) (End, error) {
@@ -317,7 +329,7 @@ func secondRound(ctx context.Context, st State, p *Plan, outcome Outcome, o RunO
 	if spec.Writer == "" {
 		spec.Writer = o.Writer
 	}
-	child, err := create(ctx, st, spec, id(spec.key(), 0), 0)
+	child, err := create(ctx, st, spec, id(spec.key(FormatVersion), 0), 0)
 	if err != nil {
 		return End{}, fmt.Errorf("plan a second round: %w", err)
 	}
