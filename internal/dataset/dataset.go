@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,11 @@ import (
 	"dynaferry/internal/item"
 )
 
-// FormatVersion is the version of the objects below _dynaferry/versions.
-const FormatVersion = 1
+// FormatVersion is the version of the objects below _dynaferry/versions. Older ones are read.
+//
+//	1: a version was shown as <n>.json
+//	2: as <n>.shown, a name that no pattern for data finds
+const FormatVersion = 2
 
 // Hidden is the folder below a destination that holds everything of ours; readers of files skip names that begin with _.
 const Hidden = "_dynaferry"
@@ -61,6 +65,8 @@ type Set struct {
 	Files []File         // live files in the order they were added
 	Open  []Version      // decided, but not visible as a whole yet
 	Plans map[string]int // number of the version that readers see, by the plan that decided it
+
+	visible map[int]string // names of the objects that show versions
 }
 
 // Name returns the name in the bucket of something below the root.
@@ -69,12 +75,18 @@ func (s *Set) Name(parts ...string) string { return path.Join(append([]string{s.
 func (s *Set) decided(n int) string {
 	return s.Name(Hidden, "versions", fmt.Sprintf("%08d.decided", n))
 }
-func (s *Set) shown(n int) string { return s.Name(Hidden, "versions", fmt.Sprintf("%08d.json", n)) }
+func (s *Set) shown(n, format int) string {
+	kind := "shown"
+	if format == 1 {
+		kind = "json"
+	}
+	return s.Name(Hidden, "versions", fmt.Sprintf("%08d.%s", n, kind))
+}
 
 // Load reads the history below dir. A place without one is a Set with Head -1.
 func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
-	s := &Set{Root: b, Dir: strings.Trim(dir, "/"), Head: -1, Plans: map[string]int{}}
-	visible, decided := map[int]bool{}, -1
+	s := &Set{Root: b, Dir: strings.Trim(dir, "/"), Head: -1, Plans: map[string]int{}, visible: map[int]string{}}
+	decided := -1
 	prefix := s.Name(Hidden, "versions") + "/"
 	for info, err := range b.List(ctx, prefix, "") {
 		if err != nil {
@@ -85,18 +97,18 @@ func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
 		if err != nil {
 			continue
 		}
-		if kind == "json" {
-			visible[n] = true
+		if kind == "json" || kind == "shown" {
+			s.visible[n] = info.Name
 		}
 		decided = max(decided, n)
 	}
 	live := map[string]int{}
 	for n := 0; n <= decided; n++ {
-		v, err := s.read(ctx, n, visible[n])
+		v, err := s.Version(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		if !visible[n] || len(s.Open) > 0 {
+		if s.visible[n] == "" || len(s.Open) > 0 {
 			s.Open = append(s.Open, *v)
 			continue
 		}
@@ -108,14 +120,7 @@ func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
 
 // Version reads version n, which readers see or which is decided.
 func (s *Set) Version(ctx context.Context, n int) (*Version, error) {
-	return s.read(ctx, n, n <= s.Head)
-}
-
-func (s *Set) read(ctx context.Context, n int, visible bool) (*Version, error) {
-	name := s.decided(n)
-	if visible {
-		name = s.shown(n)
-	}
+	name := cmp.Or(s.visible[n], s.decided(n))
 	body, err := commit.Read(ctx, s.Root, name)
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, fault.New(fault.Corrupt, "%s is missing in the history", name)
@@ -131,8 +136,8 @@ func decode(name string, n int, body []byte) (*Version, error) {
 	if err := json.Unmarshal(body, &v); err != nil {
 		return nil, fault.New(fault.Corrupt, "%s: %w", name, err)
 	}
-	if v.Format != FormatVersion {
-		return nil, fault.New(fault.Unsupported, "%s has format %d; this program reads %d", name, v.Format, FormatVersion)
+	if v.Format < 1 || v.Format > FormatVersion {
+		return nil, fault.New(fault.Unsupported, "%s has format %d; this program reads 1 to %d", name, v.Format, FormatVersion)
 	}
 	if v.Number != n {
 		return nil, fault.New(fault.Corrupt, "%s holds version %d", name, v.Number)
@@ -201,7 +206,7 @@ func (s *Set) Show(ctx context.Context, v Version) error {
 	if err != nil {
 		return err
 	}
-	_, err = commit.Put(ctx, s.Root, s.shown(v.Number), body, commit.Options{})
+	_, err = commit.Put(ctx, s.Root, s.shown(v.Number, v.Format), body, commit.Options{})
 	return err
 }
 

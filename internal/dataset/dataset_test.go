@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/blob/folder"
+	"dynaferry/internal/commit"
 	"dynaferry/internal/fault"
 )
 
@@ -75,6 +77,46 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A history that began in format 1 goes on, also in the middle of a version; what it showed is found under the old name.
+func TestOldHistory(t *testing.T) {
+	b := newBucket(t)
+	put := func(name, body string) {
+		t.Helper()
+		if _, err := commit.Put(t.Context(), b, "lake/orders/_dynaferry/versions/"+name, []byte(body), commit.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const v0 = `{"format":1,"number":0,"plan":"p0","created":"2025-01-01T00:00:00Z","form":"json","added":[{"name":"a","size":%s,"items":1}],"items":1,"fingerprint":""}`
+	put("00000000.decided", fmt.Sprintf(v0, "0"))
+	put("00000000.json", fmt.Sprintf(v0, "7"))
+	put("00000001.decided", `{"format":1,"number":1,"plan":"p1","created":"2025-01-01T00:00:00Z","form":"json","added":[{"name":"b","size":0,"items":1}],"items":1,"fingerprint":""}`)
+	s := load(t, b)
+	if s.Head != 0 || len(s.Open) != 1 || len(s.Files) != 1 || s.Files[0].Size != 7 {
+		t.Fatalf("head %d, open %d, files %+v", s.Head, len(s.Open), s.Files)
+	}
+	if err := s.Show(t.Context(), s.Open[0]); err != nil {
+		t.Fatal(err)
+	}
+	// The version that began it still takes part.
+	if _, err := b.Head(t.Context(), "lake/orders/_dynaferry/versions/00000001.json"); err != nil {
+		t.Errorf("a version of format 1 is shown as the version of then sees it: %v", err)
+	}
+	s = load(t, b)
+	v, won, err := s.Decide(t.Context(), Version{Number: s.Next(), Plan: "p2", Added: []File{{Name: "c"}}})
+	if err != nil || !won || v.Number != 2 {
+		t.Fatal(v, won, err)
+	}
+	if err := s.Show(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+	if s := load(t, b); s.Head != 2 || !slices.Equal(names(s), []string{"a", "b", "c"}) {
+		t.Errorf("head %d, files %v", s.Head, names(s))
+	}
+	if got, err := load(t, b).Version(t.Context(), 0); err != nil || got.Added[0].Size != 7 {
+		t.Errorf("version 0: %+v, %v", got, err)
+	}
+}
+
 // Of plans that decide one number at once, one wins, and all learn which.
 func TestOneDecides(t *testing.T) {
 	b := newBucket(t)
@@ -121,7 +163,7 @@ func TestDamaged(t *testing.T) {
 
 func TestForeign(t *testing.T) {
 	b := newBucket(t)
-	for _, name := range []string{"_SUCCESS", "_dynaferry/plans/x/plan.json", "sub/.hidden"} {
+	for _, name := range []string{"_SUCCESS", "_dynaferry/plans/x/plan", "sub/.hidden"} {
 		if _, err := b.Put(t.Context(), "lake/orders/"+name, nil, blob.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}

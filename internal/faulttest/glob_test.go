@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,30 @@ func (s *seen) file(name, suffix, id string) error {
 			s.rows++
 		}
 	}
+}
+
+// dataSuffixes end the names of data, ours and others'.
+var dataSuffixes = []string{".parquet", ".parq", ".json", ".jsonl", ".ndjson", ".csv", ".tsv"}
+
+// isData tells whether a pattern for any kind of data finds a name.
+func isData(name string) bool {
+	for _, compressed := range []string{".gz", ".zst", ".zstd", ".snappy"} {
+		name = strings.TrimSuffix(name, compressed)
+	}
+	return slices.Contains(dataSuffixes, filepath.Ext(name))
+}
+
+// noData walks a state root, where no pattern for data may find anything. The walk meets names that go as it goes.
+func noData(state string) error {
+	return filepath.WalkDir(state, func(name string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !entry.IsDir() && isData(name) {
+			err = fmt.Errorf("a pattern for data finds %s", name)
+		}
+		return err
+	})
 }
 
 // printOf is the fingerprint of what a source of ours reads at an address.

@@ -400,6 +400,9 @@ func finished(at place, plans []planState) bool {
 
 // glimpse is what a reader sees at the moment of the kill.
 func (s *scenario) glimpse(at place, tally *killTally) error {
+	if err := noData(at.state); err != nil {
+		return err
+	}
 	if s.suffix == "" {
 		return nil
 	}
@@ -455,6 +458,9 @@ func (s *scenario) result(at place) error {
 	}
 	if print != s.want {
 		return fmt.Errorf("the result is %v, not %v", print, s.want)
+	}
+	if err := noData(at.state); err != nil {
+		return err
 	}
 	if s.suffix == "" {
 		return nil

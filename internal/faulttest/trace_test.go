@@ -38,7 +38,9 @@ type trace struct {
 	file *os.File
 
 	mu    sync.Mutex
-	calls []string // "put plans/x/plan.json"
+	calls []string // "put plans/x/plan"
+
+	look func(call string) // is called before each call; nil looks at nothing
 }
 
 func traceFromEnvironment() (*trace, error) {
@@ -97,6 +99,9 @@ func (t *trace) begin(operation, name string) (after bool) {
 	n := len(t.calls)
 	if t.file != nil {
 		fmt.Fprintf(t.file, "%s %s\n", operation, name)
+	}
+	if t.look != nil {
+		t.look(operation + " " + name)
 	}
 	if n != t.crash.call {
 		return false

@@ -149,7 +149,7 @@ func (sum *carried) first(i int, res *taskResult) {
 	sum.Units += res.Units
 	if res.Dead != nil {
 		dead := *res.Dead
-		dead.Final = fmt.Sprintf("%s-%05d.dead.jsonl", sum.Root, i)
+		dead.Final = fmt.Sprintf("%s-%05d%s", sum.Root, i, source.DeadSuffix)
 		sum.Dead = append(sum.Dead, dead)
 	}
 	if sum.Start.IsZero() || res.Start.Before(sum.Start) {

@@ -15,6 +15,7 @@ import (
 	"dynaferry/internal/item"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
 )
 
 // Commit goes from stage to stage: index → write → resolve, each only when it is needed.
@@ -76,11 +77,11 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 			sum.Indexes = append(sum.Indexes, res.Staged.Index)
 		}
 		if res.Dead != nil {
-			res.Dead.Final = fmt.Sprintf("%s-%05d.dead.jsonl", c.Plan.ID, i)
+			res.Dead.Final = fmt.Sprintf("%s-%05d%s", c.Plan.ID, i, source.DeadSuffix)
 			sum.Dead = append(sum.Dead, *res.Dead)
 		}
 		if res.Dropped != nil {
-			res.Dropped.Final = fmt.Sprintf("%s-%05d.duplicates.dead.jsonl", c.Plan.ID, i)
+			res.Dropped.Final = fmt.Sprintf("%s-%05d.duplicates%s", c.Plan.ID, i, source.DeadSuffix)
 			sum.Dropped = append(sum.Dropped, *res.Dropped)
 		}
 	}

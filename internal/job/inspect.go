@@ -129,7 +129,7 @@ func (i *inspection) object(info blob.Info) error {
 		return i.commitObject(info)
 	case strings.HasPrefix(base, "manifest-"):
 		return i.exports([]string{path.Dir(info.Name)}, nil)
-	case base == path.Base(source.DefinitionName):
+	case base == path.Base(source.DefinitionName), base == path.Base(source.DefinitionNameOld):
 		if done, err := i.definition(info); done || err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func (j *verifyJob) locate(ctx context.Context, c *plan.Committing) (plan.Outcom
 		return plan.Outcome{}, err
 	}
 	defer w.reader.Close()
-	name := c.State.Name("verify", c.Plan.ID+".diff.jsonl")
+	name := c.State.Name("verify", c.Plan.ID+source.DifferencesSuffix)
 	w.out = blob.NewWriter(ctx, c.State.Bucket, name, blob.WriterOptions{Flight: 1})
 	defer w.out.Close()
 	for _, n := range j.set.Differ {

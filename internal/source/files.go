@@ -110,8 +110,12 @@ func (s *files) checkTypes() error {
 	return nil
 }
 
-// DefinitionName is where a table's definition is stored beside its data.
-const DefinitionName = dataset.Hidden + "/definition.json"
+// DefinitionName is where a table's definition is stored beside its data. It has no suffix: a pattern like **/*.json looks
+// into our folder too. Before, it stood under DefinitionNameOld.
+const (
+	DefinitionName    = dataset.Hidden + "/definition"
+	DefinitionNameOld = dataset.Hidden + "/definition.json"
+)
 
 // readDefinition finds the table definition stored beside the data, at the location itself or, for an export's folder or a
 // file, at the nearest folder above that has one.
@@ -120,16 +124,19 @@ func readDefinition(ctx context.Context, loc world.Location) (*dynamo.Definition
 		if dir == "." {
 			dir = ""
 		}
-		data, _, err := blob.ReadAll(ctx, loc.Bucket, path.Join(dir, DefinitionName), 1<<20)
-		if err == nil {
+		for _, name := range []string{DefinitionName, DefinitionNameOld} {
+			data, _, err := blob.ReadAll(ctx, loc.Bucket, path.Join(dir, name), 1<<20)
+			if errors.Is(err, blob.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("look for a table definition: %w", err)
+			}
 			var def dynamo.Definition
 			if err := json.Unmarshal(data, &def); err != nil || def.Version != dynamo.DefinitionVersion {
-				return nil, fault.New(fault.Corrupt, "%s is not a table definition of version %d", path.Join(dir, DefinitionName), dynamo.DefinitionVersion)
+				return nil, fault.New(fault.Corrupt, "%s is not a table definition of version %d", path.Join(dir, name), dynamo.DefinitionVersion)
 			}
 			return &def, nil
-		}
-		if !errors.Is(err, blob.ErrNotFound) {
-			return nil, fmt.Errorf("look for a table definition: %w", err)
 		}
 		if dir == "" {
 			return nil, nil
@@ -290,6 +297,12 @@ func compressionOf(name string) string {
 	return ""
 }
 
+// What our own files of JSON lines end with, which are no data: dead letters, and the differences that verify found.
+const (
+	DeadSuffix        = ".dead"
+	DifferencesSuffix = ".differences"
+)
+
 // formOf tells the form by the suffix; "" when it does not say. JSON stands for either of the JSON forms until the first
 // bytes are seen.
 func formOf(name string) string {
@@ -300,9 +313,9 @@ func formOf(name string) string {
 	switch {
 	case ext == ".parquet" || ext == ".parq":
 		return Parquet
-	case strings.HasSuffix(name, ".dead.jsonl"):
+	case ext == DeadSuffix || strings.HasSuffix(name, DeadSuffix+".jsonl"): // as they were named before
 		return DeadLetters
-	case slices.Contains([]string{".json", ".jsonl", ".ndjson"}, ext):
+	case slices.Contains([]string{".json", ".jsonl", ".ndjson", DifferencesSuffix}, ext):
 		return JSON
 	case ext == ".csv" || ext == ".tsv":
 		return CSV
