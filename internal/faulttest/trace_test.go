@@ -36,6 +36,7 @@ type trace struct {
 		delay time.Duration
 	}
 	file *os.File
+	meet map[int]func() // what happens just before a call
 
 	mu    sync.Mutex
 	calls []string // "put plans/x/plan"
@@ -97,6 +98,9 @@ func (t *trace) begin(operation, name string) (after bool) {
 	defer t.mu.Unlock()
 	t.calls = append(t.calls, operation+" "+name)
 	n := len(t.calls)
+	if meet := t.meet[n]; meet != nil && operation != "step" { // a folder may hold a lock there that others wait for
+		meet()
+	}
 	if t.file != nil {
 		fmt.Fprintf(t.file, "%s %s\n", operation, name)
 	}

@@ -28,11 +28,7 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 		return plan.Outcome{}, err
 	}
 	// A version of this very plan that is decided already leaves nothing to choose.
-	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
-	if err != nil {
-		return plan.Outcome{}, err
-	}
-	v, err := ownVersion(ctx, set, c.Plan.ID)
+	set, v, err := j.decided(ctx, c.Plan.ID)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
@@ -58,6 +54,15 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 		}
 	}
 	proposed, err := j.version(ctx, c, set, made, schema)
+	if fault.KindOf(err) == fault.Conflict {
+		// What stands in the way may be this very plan's: another process that commits it was faster since the look above.
+		if set, v, err := j.decided(ctx, c.Plan.ID); err != nil || v != nil {
+			if err != nil {
+				return plan.Outcome{}, err
+			}
+			return j.publish(ctx, c, set, *v, made)
+		}
+	}
 	if err != nil {
 		return plan.Outcome{}, err
 	}
@@ -70,6 +75,16 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 			"run the same command again")
 	}
 	return j.publish(ctx, c, set, stands, made)
+}
+
+// decided loads the history as it is now, and the version in it that the plan has decided, nil when it has not.
+func (j *copyJob) decided(ctx context.Context, plan string) (*dataset.Set, *dataset.Version, error) {
+	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := ownVersion(ctx, set, plan)
+	return set, v, err
 }
 
 // ownVersion finds the version that a plan has decided, nil when it has not. Others may have decided more since.

@@ -415,6 +415,12 @@ func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
 		sizes[res.Dead.Staged] = res.Dead.Size
 	}
 	for name, size := range sizes {
+		if o, ok := r.Object(name); ok { // the plan has looked at it
+			if size >= 0 && o.Size != size {
+				return fault.New(fault.Corrupt, "staged object %s has %d bytes, its result says %d", name, o.Size, size)
+			}
+			continue
+		}
 		info, err := j.st.Bucket.Head(ctx, name)
 		if errors.Is(err, blob.ErrNotFound) {
 			return fault.New(fault.NotFound, "staged object %s is gone", name)
@@ -435,9 +441,9 @@ func (j *copyJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error 
 }
 
 // stillStaged tells whether the objects that a result names are there; empty names are none.
-func stillStaged(ctx context.Context, st plan.State, names ...string) error {
+func stillStaged(ctx context.Context, st plan.State, r plan.Result, names ...string) error {
 	for _, name := range names {
-		if name == "" {
+		if _, looked := r.Object(name); looked || name == "" {
 			continue
 		}
 		if _, err := st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {

@@ -398,7 +398,7 @@ func (j *importJob) Check(ctx context.Context, r plan.Result) error {
 			names = append(names, f.Staged)
 		}
 	}
-	return stillStaged(ctx, j.st, names...)
+	return stillStaged(ctx, j.st, r, names...)
 }
 
 // Sweep removes what the plan staged.

@@ -288,7 +288,7 @@ func (j *verifyJob) Check(ctx context.Context, r plan.Result) error {
 	if err := json.Unmarshal(r.Body, &res); err != nil {
 		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
 	}
-	return stillStaged(ctx, j.st, res.Buckets, res.Staged.Index)
+	return stillStaged(ctx, j.st, r, res.Buckets, res.Staged.Index)
 }
 
 // Sweep removes what the plan staged.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +22,25 @@ type Result struct {
 	Generation int             `json:"generation"`
 	Attempt    string          `json:"attempt"`
 	Body       json.RawMessage `json:"body"`
+	// Staged describes every object that the attempt left below staged/, as the store told it then, sorted by name.
+	Staged []Object `json:"staged,omitempty"`
+}
+
+// Object is a staged object; Name is relative to the plan's folder of those.
+type Object struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+	ETag string `json:"etag"`
+}
+
+// Object finds what is said of a staged object by its whole name. The commit holds these against the store before it asks
+// Job.Check.
+func (r Result) Object(name string) (Object, bool) {
+	i, ok := slices.BinarySearchFunc(r.Staged, path.Base(name), func(o Object, name string) int { return strings.Compare(o.Name, name) })
+	if !ok {
+		return Object{}, false
+	}
+	return r.Staged[i], true
 }
 
 // Results are the winners of a plan: for each task the result of its highest open generation.

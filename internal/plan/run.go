@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,7 +135,7 @@ func RunTask(ctx context.Context, st State, p *Plan, job Job, task Task, o RunOp
 
 func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, done bool, o RunOptions) (Result, error) {
 	if done {
-		return readResult(ctx, st, p, task.Index, generation)
+		return standing(ctx, st, p, task.Index, generation)
 	}
 	a := &Attempt{Plan: p, State: st, Task: task, Generation: generation, ID: newAttempt(), Workers: max(1, o.Workers), Meter: o.Meter,
 		LookEvery: o.LookEvery}
@@ -141,16 +144,23 @@ func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generat
 	}
 	body, err := job.Task(ctx, a)
 	if errors.Is(err, ErrDecided) {
-		return readResult(ctx, st, p, task.Index, generation)
+		return standing(ctx, st, p, task.Index, generation)
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("task %d of plan %s: %w", task.Index, p.ID, err)
 	}
-	data, err := json.Marshal(Result{task.Index, generation, a.ID, body})
+	staged, err := listStaged(ctx, st, p, fmt.Sprintf("%05d.%s.", task.Index, a.ID))
+	if err != nil {
+		return Result{}, err
+	}
+	data, err := json.Marshal(Result{task.Index, generation, a.ID, body, staged})
 	if err != nil {
 		return Result{}, err
 	}
 	res, err := commit.Put(ctx, st.Bucket, resultName(st, p, task.Index, generation), data, commit.Options{})
+	if fault.KindOf(err) == fault.Corrupt { // somebody was faster, and what he left is damaged
+		return standing(ctx, st, p, task.Index, generation)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -159,6 +169,29 @@ func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generat
 		return Result{}, fault.New(fault.Corrupt, "result of task %d: %w", task.Index, err)
 	}
 	return stands, nil
+}
+
+// standing reads the result that a task has. One that is damaged is no poison of the task: the work was done, and whether it
+// has to be done again is the commit's to say, which alone opens a generation.
+func standing(ctx context.Context, st State, p *Plan, index, generation int) (Result, error) {
+	r, err := readResult(ctx, st, p, index, generation)
+	if fault.KindOf(err) == fault.Corrupt {
+		return Result{Index: index, Generation: generation}, nil
+	}
+	return r, err
+}
+
+// listStaged describes the staged objects whose names begin with prefix.
+func listStaged(ctx context.Context, st State, p *Plan, prefix string) ([]Object, error) {
+	var staged []Object
+	folder := st.Name("plans", p.ID, "staged") + "/"
+	for info, err := range st.Bucket.List(ctx, folder+prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list what was staged: %w", err)
+		}
+		staged = append(staged, Object{strings.TrimPrefix(info.Name, folder), info.Size, info.ETag})
+	}
+	return staged, nil
 }
 
 // RunOptions tune the local pool.
@@ -339,36 +372,94 @@ func secondRound(ctx context.Context, st State, p *Plan, outcome Outcome, o RunO
 // settle fixes the winners: once sealed stands no generation opened later counts, so every process that commits this plan
 // works from the same results.
 func settle(ctx context.Context, st State, p *Plan, results *Results, job Job) error {
-	name := st.Name("plans", p.ID, "sealed")
-	body, err := commit.Read(ctx, st.Bucket, name)
-	if errors.Is(err, blob.ErrNotFound) {
-		if err := check(ctx, p, results, job); err != nil {
-			return err
-		}
-		mine, err := json.Marshal(map[string][]int{"generations": results.current})
-		if err != nil {
-			return err
-		}
-		res, err := commit.Put(ctx, st.Bucket, name, mine, commit.Options{})
-		if err != nil {
-			return err
-		}
-		body = res.Body
-	} else if err != nil {
+	sealed, err := readSeal(ctx, st, p)
+	if err != nil {
 		return err
 	}
-	var seal struct{ Generations []int }
-	if err := json.Unmarshal(body, &seal); err != nil || len(seal.Generations) != p.Tasks {
-		return fault.New(fault.Corrupt, "%s does not name the results of %d tasks", name, p.Tasks)
+	if sealed == nil {
+		harmed, err := check(ctx, st, p, results, job)
+		if err != nil {
+			return err
+		}
+		// A process that was faster may have sealed the plan and moved its data on: then they are not missing.
+		if len(harmed) > 0 {
+			if sealed, err = readSeal(ctx, st, p); err != nil {
+				return err
+			}
+		}
+		if len(harmed) > 0 && sealed == nil {
+			for _, i := range slices.Sorted(maps.Keys(harmed)) {
+				if err := results.reopen(ctx, i, harmed[i]); err != nil {
+					return err
+				}
+			}
+			return ErrReopened
+		}
 	}
-	results.current = seal.Generations
+	if sealed == nil {
+		if sealed, err = putSeal(ctx, st, p, results.current); err != nil {
+			return err
+		}
+	}
+	results.current = sealed
 	return nil
 }
 
-func check(ctx context.Context, p *Plan, results *Results, job Job) error {
-	reopened := false
+func sealName(st State, p *Plan) string { return st.Name("plans", p.ID, "sealed") }
+
+// readSeal returns the generations that count, nil while that is open.
+func readSeal(ctx context.Context, st State, p *Plan) ([]int, error) {
+	body, err := commit.Read(ctx, st.Bucket, sealName(st, p))
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeSeal(body, st, p)
+}
+
+// putSeal proposes generations and returns those that stand.
+func putSeal(ctx context.Context, st State, p *Plan, generations []int) ([]int, error) {
+	mine, err := json.Marshal(map[string][]int{"generations": generations})
+	if err != nil {
+		return nil, err
+	}
+	res, err := commit.Put(ctx, st.Bucket, sealName(st, p), mine, commit.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return decodeSeal(res.Body, st, p)
+}
+
+func decodeSeal(body []byte, st State, p *Plan) ([]int, error) {
+	var seal struct{ Generations []int }
+	if err := json.Unmarshal(body, &seal); err != nil || len(seal.Generations) != p.Tasks {
+		return nil, fault.New(fault.Corrupt, "%s does not name the results of %d tasks", sealName(st, p), p.Tasks)
+	}
+	if seal.Generations == nil {
+		seal.Generations = []int{} // of a plan without tasks
+	}
+	return seal.Generations, nil
+}
+
+// check reads every result and holds what it staged against the store. It returns the tasks that have to be done again,
+// each with the reason.
+func check(ctx context.Context, st State, p *Plan, results *Results, job Job) (map[int]error, error) {
+	listed, err := listStaged(ctx, st, p, "")
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[string]Object, len(listed))
+	for _, o := range listed {
+		now[o.Name] = o
+	}
+	harmed := map[int]error{}
 	for i := range p.Tasks {
 		r, err := results.Result(ctx, i)
+		if err == nil {
+			err = r.whole(now)
+		}
 		if err == nil {
 			err = job.Check(ctx, r)
 		}
@@ -376,15 +467,24 @@ func check(ctx context.Context, p *Plan, results *Results, job Job) error {
 			continue
 		}
 		if k := fault.KindOf(err); k != fault.Corrupt && k != fault.NotFound {
-			return err
+			return nil, err
 		}
-		if err := results.reopen(ctx, i, err); err != nil {
-			return err
-		}
-		reopened = true
+		harmed[i] = err
 	}
-	if reopened {
-		return ErrReopened
+	return harmed, nil
+}
+
+// whole holds the objects that a result describes against those that are there now.
+func (r Result) whole(now map[string]Object) error {
+	for _, was := range r.Staged {
+		is, ok := now[was.Name]
+		if !ok {
+			return fault.New(fault.NotFound, "staged object %s is gone", was.Name)
+		}
+		if is != was {
+			return fault.New(fault.Corrupt, "staged object %s was changed after the result of its task: %d bytes %s, now %d bytes %s", was.Name,
+				was.Size, was.ETag, is.Size, is.ETag)
+		}
 	}
 	return nil
 }

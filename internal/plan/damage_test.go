@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/blob/folder"
+	"dynaferry/internal/fault"
+)
+
+// What a winner staged is held against what its result says: gone, shorter or changed in place, it is made again before
+// anything of it counts.
+func TestStagedDataChangedAfterTheResult(t *testing.T) {
+	for what, harm := range map[string]func(t *testing.T, file string){
+		"gone": func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a bit is another": func(t *testing.T, file string) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data[0] ^= 1
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			b, err := folder.Open(dir, folder.Options{NoSync: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			st, job := State{Bucket: b, Prefix: "_dynaferry"}, &counting{}
+			p := begin(t, st, spec(`{}`, 3), false).Plan
+			tasks, err := Tasks(t.Context(), st, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, task := range tasks {
+				if _, err := RunTask(t.Context(), st, p, job, task, RunOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := filepath.Glob(filepath.Join(dir, "_dynaferry", "plans", p.ID, "staged", "00001.*.number"))
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%v, %v", found, err)
+			}
+			harm(t, found[0])
+			end, err := Run(t.Context(), st, p, job.of, RunOptions{})
+			if err != nil || string(end.Report) != "3" {
+				t.Fatalf("%+v, %v", end, err)
+			}
+			if n := job.tasks.Load(); n != 4 {
+				t.Errorf("%d attempts, want the harmed task again and no other", n)
+			}
+		})
+	}
+}
+
+// A result that cannot be read is no poison of its task: the work is done, and whether it counts is the commit's to say.
+func TestDamagedResultIsTheCommitsToHeal(t *testing.T) {
+	st, job := newState(t), &counting{}
+	p := begin(t, st, spec(`{}`, 2), false).Plan
+	tasks, err := Tasks(t.Context(), st, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		if _, err := RunTask(t.Context(), st, p, job, task, RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := st.Bucket.Put(t.Context(), resultName(st, p, 1, 0), []byte("xx"), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// The engine runs the task again before it commits, as it may.
+	if _, err := RunTask(t.Context(), st, p, job, tasks[1], RunOptions{}); err != nil {
+		t.Errorf("the task is called poison: %v", err)
+	}
+	if _, err := Commit(t.Context(), st, p, job, RunOptions{}); err != ErrReopened {
+		t.Errorf("commit: %v", err)
+	}
+	if _, err := RunTask(t.Context(), st, p, job, tasks[1], RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if end, err := Commit(t.Context(), st, p, job, RunOptions{}); err != nil || string(end.Report) != "1" {
+		t.Errorf("%+v, %v", end, err)
+	}
+}
+
+// A commit that finds data moved on by one that was faster goes on from what that one sealed.
+func TestSealedMeanwhile(t *testing.T) {
+	st, job := newState(t), &counting{}
+	p := begin(t, st, spec(`{}`, 1), false).Plan
+	tasks, err := Tasks(t.Context(), st, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RunTask(t.Context(), st, p, job, tasks[0], RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	slow := &sealing{counting: job, st: st, p: p}
+	results, err := ListResults(t.Context(), st, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := settle(t.Context(), st, p, results, slow); err != nil {
+		t.Fatal(err)
+	}
+	for info, err := range st.Bucket.List(t.Context(), st.Name("plans", p.ID, "reopened")+"/", "") {
+		if err != nil || strings.Contains(info.Name, "reopened") {
+			t.Errorf("%s is open again although the plan is sealed (%v)", info.Name, err)
+		}
+	}
+}
+
+// sealing is a job whose check sees another process seal the plan and take the staged object away.
+type sealing struct {
+	*counting
+	st State
+	p  *Plan
+}
+
+func (s *sealing) Check(ctx context.Context, _ Result) error {
+	results, err := ListResults(ctx, s.st, s.p)
+	if err != nil {
+		return err
+	}
+	if err := settle(ctx, s.st, s.p, results, s.counting); err != nil {
+		return err
+	}
+	return fault.New(fault.NotFound, "moved on")
+}
