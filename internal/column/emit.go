@@ -115,7 +115,7 @@ func identicalField(a, b *Field) bool {
 
 // appendVectors appends the vectors of c's leaves; leaves are those of the whole schema, in the same order.
 func (c *col) appendVectors(out []Vector, leaves []Leaf) []Vector {
-	c.fill(c.up.n)
+	c.spread()
 	switch c.field.Kind {
 	case Struct:
 		for _, kid := range c.order {
@@ -127,11 +127,11 @@ func (c *col) appendVectors(out []Vector, leaves []Leaf) []Vector {
 	}
 	v := Vector{Leaf: leaves[len(out)], Slots: c.slots.n, Longs: c.longs, Doubles: c.doubles, Bools: c.bools,
 		Bytes: c.bytes, Ends: c.ends}
-	if c.slots.gap {
+	if c.slots.sparse {
 		v.Def = c.slots.def
 	}
 	if c.lists != nil {
-		v.Rep = c.lists.rep
+		v.Rep = c.lists.list.rep
 	}
 	return append(out, v)
 }

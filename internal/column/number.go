@@ -129,14 +129,12 @@ func (s *Shredder) number(c *col, it item.Item, i int) {
 			if n.scale == 0 {
 				c.here()
 				c.longs = append(c.longs, n.mantissa)
-				c.slots.full()
 				return
 			}
 		case Decimal18:
 			if n.scale <= int(c.scaled) && n.digits <= int(c.room) {
 				c.here()
 				c.longs = append(c.longs, n.mantissa*int64(pow10[int(c.scaled)-n.scale]))
-				c.slots.full()
 				return
 			}
 		default:
@@ -164,14 +162,12 @@ func (s *Shredder) large(c *col, it item.Item, i int, sh shape) {
 			if v, ok := d.Int(); ok {
 				c.here()
 				c.longs = append(c.longs, v)
-				c.slots.full()
 				return
 			}
 		case Decimal18:
 			if w, ok := mantissa(d, c.field.Precision(), c.field.Scale); ok {
 				c.here()
 				c.longs = append(c.longs, int64(w.lo))
-				c.slots.full()
 				return
 			}
 		default:
@@ -191,7 +187,6 @@ func (s *Shredder) wide(c *col, w wide) {
 	c.here()
 	c.bytes = appendWide(c.bytes, w)
 	c.ends = append(c.ends, uint32(len(c.bytes)))
-	c.slots.full()
 }
 
 func (s *Shredder) range_(c *col, it item.Item, i int) {
@@ -241,7 +236,6 @@ func (s *Shredder) wished(c *col, it item.Item, i int) {
 		v, _ := strconv.ParseFloat(string(text), 64) // DynamoDB's range lies within float64's
 		c.here()
 		c.doubles = append(c.doubles, v)
-		c.slots.full()
 		if !restores(v, text) {
 			s.misfit(c, Inexact, it, i)
 		}
@@ -254,7 +248,6 @@ func (s *Shredder) wished(c *col, it item.Item, i int) {
 	}
 	c.here()
 	c.longs = append(c.longs, v)
-	c.slots.full()
 	if how == near {
 		s.misfit(c, Inexact, it, i)
 	}

@@ -193,7 +193,7 @@ func (s *Shredder) Append(it item.Item) error {
 	if s.lent {
 		s.recycle()
 	}
-	s.root.slots.full()
+	s.root.slots.n++
 	if s.stats != nil {
 		s.stats.items++
 	}
@@ -237,7 +237,6 @@ func (s *Shredder) members(c *col, it item.Item, i int) {
 			kid.here()
 			kid.bytes = appendShort(kid.bytes, src, int(value.Off), int(value.End))
 			kid.ends = append(kid.ends, uint32(len(kid.bytes)))
-			kid.slots.full()
 			at += 2
 		} else {
 			s.value(kid, it, at+1)

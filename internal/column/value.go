@@ -31,13 +31,11 @@ func (s *Shredder) value(c *col, it item.Item, i int) {
 			}
 		}
 		c.ends = append(c.ends, uint32(len(c.bytes)))
-		c.slots.full()
 	case Long, Decimal18, Decimal38:
 		s.number(c, it, i)
 	case Struct:
 		c.count++
 		c.here()
-		c.slots.full()
 		s.members(c, it, i)
 	case List:
 		c.count++
@@ -46,13 +44,11 @@ func (s *Shredder) value(c *col, it item.Item, i int) {
 		c.count++
 		c.here()
 		c.bools = append(c.bools, token.Flags&item.True != 0)
-		c.slots.full()
 	case Binary:
 		c.count++
 		c.here()
 		c.bytes = it.Bytes(i, c.bytes)
 		c.ends = append(c.ends, uint32(len(c.bytes)))
-		c.slots.full()
 	case JSON:
 		s.json(c, it, i)
 	default:
@@ -157,17 +153,16 @@ func (s *Shredder) json(c *col, it item.Item, i int) {
 	c.here()
 	c.bytes = item.AppendCanonicalValue(c.bytes, it, i)
 	c.ends = append(c.ends, uint32(len(c.bytes)))
-	c.slots.full()
 }
 
 // list appends a list or set.
 func (s *Shredder) list(c *col, it item.Item, i int) {
-	c.here()
+	c.begin()
 	rep := c.outer()
 	end := i + int(it.Tape[i].Skip)
 	if i+1 == end {
-		c.rep = append(c.rep, rep)
-		c.slots.push(c.slots.top - 1)
+		c.list.rep = append(c.list.rep, rep)
+		c.leave(hollowList, 1)
 		return
 	}
 	if it.Tape[i].Type != item.L && !s.inOrder(it, i) {
@@ -175,13 +170,13 @@ func (s *Shredder) list(c *col, it item.Item, i int) {
 		return
 	}
 	elem := c.elem
-	c.index = 0
+	c.list.index = 0
 	for at := i + 1; at < end; at += int(it.Tape[at].Skip) {
-		c.rep = append(c.rep, rep)
-		c.slots.full()
+		c.list.rep = append(c.list.rep, rep)
+		c.slots.n++
 		s.value(elem, it, at)
-		rep = c.level
-		c.index++
+		rep = c.list.level
+		c.list.index++
 	}
 }
 
@@ -197,11 +192,11 @@ func (s *Shredder) unordered(c *col, it item.Item, i int, rep uint8) {
 		slices.SortFunc(s.order, func(a, b int) int { return compareSet(it, a, b) })
 	}
 	for k, at := range s.order {
-		c.index = k
-		c.rep = append(c.rep, rep)
-		c.slots.full()
+		c.list.index = k
+		c.list.rep = append(c.list.rep, rep)
+		c.slots.n++
 		s.value(c.elem, it, at)
-		rep = c.level
+		rep = c.list.level
 	}
 }
 
