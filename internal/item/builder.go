@@ -2,6 +2,7 @@ package item
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -163,7 +164,7 @@ func (w *Builder) PlainName(name []byte) {
 	}
 	src[n] = '"'
 	off := n + 1
-	n = off + copy(src[off:], name)
+	n = off + put(src[off:], name)
 	src[n], src[n+1] = '"', ':'
 	w.b.Src, w.comma = src[:n+2], false
 	w.b.Tape = append(w.b.Tape, Token{Off: uint32(off), End: uint32(n), Skip: 1, Type: Name})
@@ -177,6 +178,27 @@ func (w *Builder) room(n int) []byte {
 	}
 	return slices.Grow(src, n+Slack)
 }
+
+// put is copy with slack behind dst: most names and values are short, and two words are moved faster than a few bytes.
+func put(dst, text []byte) int {
+	if len(text) > 16 || cap(text) < 16 {
+		return copy(dst, text)
+	}
+	whole := text[:16]
+	binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(whole))
+	binary.LittleEndian.PutUint64(dst[8:], binary.LittleEndian.Uint64(whole[8:]))
+	return len(text)
+}
+
+// wrapperWords are the wrappers of S and N as words; what follows overwrites their last two bytes.
+var wrapperWords = func() (words [N + 1]uint64) {
+	for t := S; t <= N; t++ {
+		var b [8]byte
+		copy(b[:], wrappers[t])
+		words[t] = binary.LittleEndian.Uint64(b[:])
+	}
+	return words
+}()
 
 // PlainString is String for printable ASCII without quote and backslash.
 func (w *Builder) PlainString(s []byte) { w.plain(S, s, 0) }
@@ -199,10 +221,11 @@ func (w *Builder) plain(t Type, content []byte, flags Flags) {
 		src[n] = '"'
 		n++
 	} else {
-		n += copy(src[n:], wrappers[t])
+		binary.LittleEndian.PutUint64(src[n:], wrapperWords[t])
+		n += len(wrappers[S])
 	}
 	off := n
-	n += copy(src[n:], content)
+	n += put(src[n:], content)
 	w.b.Tape = append(w.b.Tape, Token{Off: uint32(off), End: uint32(n), Skip: 1, Type: t, Flags: flags})
 	src[n] = '"'
 	n++

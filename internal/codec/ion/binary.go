@@ -1,6 +1,7 @@
 package ion
 
 import (
+	"encoding/binary"
 	"math/big"
 	"strconv"
 	"unicode/utf8"
@@ -244,6 +245,12 @@ func stringText(t *text, b []byte) error {
 
 // isPlain tells whether text is printable ASCII without quote and backslash.
 func isPlain(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		if (((x^quotes)-ones)|((x^slashes)-ones)|(x-spaces)|x)&highs != 0 {
+			return false
+		}
+	}
 	for _, c := range b {
 		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			return false
@@ -322,7 +329,11 @@ func (c *binaryCursor) decimal(v *value, b []byte) error {
 			}
 			n = n<<8 | uint64(x)
 		}
-		v.normal = exponent == 0 && (n != 0 || !negative)
+		if n != 0 && -pointMax <= exponent && exponent <= pointMax {
+			c.plainDecimal(v, n, int(exponent))
+			return nil
+		}
+		v.normal = exponent == 0 && !negative
 		c.digits = strconv.AppendUint(c.digits, n, 10)
 	} else {
 		c.texts = append(c.texts[:0], b...)
@@ -335,6 +346,33 @@ func (c *binaryCursor) decimal(v *value, b []byte) error {
 	}
 	v.number = c.digits
 	return nil
+}
+
+// pointMax bounds the exponents that need none in text: with the 20 digits of 64 bits they stay below 38.
+const pointMax = 17
+
+// plainDecimal writes the coefficient n behind the sign with a point or zeros instead of the exponent.
+func (c *binaryCursor) plainDecimal(v *value, n uint64, exponent int) {
+	for exponent < 0 && n%10 == 0 {
+		n, exponent = n/10, exponent+1
+	}
+	first := len(c.digits)
+	c.digits = strconv.AppendUint(c.digits, n, 10)
+	for ; exponent > 0; exponent-- {
+		c.digits = append(c.digits, '0')
+	}
+	if exponent < 0 {
+		if missing := 1 - exponent - (len(c.digits) - first); missing > 0 { // zeros in front of the first digit
+			c.digits = append(c.digits, "000000000000000000"[:missing]...)
+			copy(c.digits[first+missing:], c.digits[first:])
+			copy(c.digits[first:], "000000000000000000"[:missing])
+		}
+		point := len(c.digits) + exponent
+		c.digits = append(c.digits, 0)
+		copy(c.digits[point+1:], c.digits[point:])
+		c.digits[point] = '.'
+	}
+	v.number, v.normal = c.digits, true
 }
 
 // varInt reads a VarInt from the front of b; nothing is zero.

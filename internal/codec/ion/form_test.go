@@ -2,10 +2,13 @@ package ion
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +122,69 @@ func TestRead(t *testing.T) {
 		want := codectest.Canonical(codectest.Parse(`{"x":` + want + `}`))
 		if got, err := readAll(inOne(in)); err != nil || len(got) != 1 || got[0] != want {
 			t.Errorf("%q: %q, %v, want %s", in, got, err, want)
+		}
+	}
+}
+
+// TestNamesTwice: whatever order names had in the records before, a record with one twice is refused and no other.
+func TestNamesTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		names := rapid.SampledFrom([]string{"a", "b", "c", "'d e'", "a_name_of_more_than_16", "\"f\""})
+		if rapid.Bool().Draw(rt, "many") {
+			names = rapid.StringMatching(`k[0-9]{1,3}`)
+		}
+		var input strings.Builder
+		var want []bool
+		for range rapid.IntRange(1, 8).Draw(rt, "records") {
+			seen, twice := map[string]bool{}, false
+			input.WriteString("{Item:{l:[{")
+			for range rapid.IntRange(0, 100).Draw(rt, "names") {
+				name := names.Draw(rt, "name")
+				if seen[name] && rapid.IntRange(0, 9).Draw(rt, "again") > 0 {
+					continue
+				}
+				twice = twice || seen[name]
+				seen[name] = true
+				fmt.Fprintf(&input, "%s:{x:1},", name)
+			}
+			input.WriteString("}]}}\n")
+			want = append(want, twice)
+		}
+		got := make([]bool, len(want))
+		r := NewReader(strings.NewReader(input.String()), ReaderOptions{Rejects: func(reject codec.Reject) error {
+			got[reject.Place.Line-1] = strings.Contains(reject.Err.Error(), "duplicate attribute name")
+			return nil
+		}})
+		for b := (&item.Batch{}); r.Read(b) == nil; {
+		}
+		if !slices.Equal(got, want) {
+			rt.Fatalf("%v, want %v of\n%s", got, want, input.String())
+		}
+	})
+}
+
+// TestDecimals: the digits of binary decimals are those of the text.
+func TestDecimals(t *testing.T) {
+	for _, coefficient := range []string{"0", "1", "10", "120", "7", "1000000000000000000", "18446744073709551615", "9223372036854775807"} {
+		for exponent := -25; exponent <= 25; exponent++ {
+			for _, sign := range []string{"", "-"} {
+				in := fmt.Sprintf("%s%sE%d", sign, coefficient, exponent)
+				n, _ := new(big.Int).SetString(coefficient, 10)
+				rep := appendVarInt(nil, exponent)
+				magnitude := append([]byte{0}, n.Bytes()...)
+				if sign == "-" {
+					magnitude[0] = 0x80
+				}
+				v := &value{}
+				if err := (&binaryCursor{}).decimal(v, append(rep, magnitude...)); err != nil {
+					t.Fatal(err)
+				}
+				want, err := item.ParseNumber([]byte(in))
+				got, err2 := item.ParseNumber(v.number)
+				if err != nil || err2 != nil || got != want || v.normal && string(v.number) != string(want) {
+					t.Errorf("%s: %s (normal %t), want %s", in, v.number, v.normal, want)
+				}
+			}
 		}
 	}
 }

@@ -112,6 +112,7 @@ var textSamples = []codectest.Sample{
 		Items: []string{one}, Rejects: []fault.Place{{Line: 1}, {Line: 2, Path: "$13"}}},
 	{Name: "symbols twice", Input: "$ion_symbol_table::{symbols:[\"a\"],symbols:[\"b\"]}\n{Item:{$10:1}}\n" + oneLine, Items: []string{one}, Rejects: []fault.Place{{Line: 1}, {Line: 2, Path: "$10"}}},
 	{Name: "list", Input: "$ion_1_0\n[\n {Item:{a:1}},\n {Item:{x:2e0}},\n 7,\n {Item:{b:2}},\n]\n" + oneLine, Items: []string{one, two, one}, Rejects: []fault.Place{{Line: 4, Path: "x"}, {Line: 5}}},
+	{Name: "UTF-16", Input: "\xff\xfe{\x00I\x00", Ends: "the file is UTF-16"},
 	{Name: "list, broken", Input: "[{Item:{a:1}},\n{Item:{x:[}},{Item:{b:2}}]\n", Items: []string{one}, Ends: "2 at byte 25"},
 	{Name: "list, cut", Input: "[{Item:{a:1}},", Items: []string{one}, Ends: "the input ends within a list"},
 	{Name: "list, no comma", Input: "[{Item:{a:1}} {Item:{b:2}}]", Items: []string{one}, Ends: "no comma"},

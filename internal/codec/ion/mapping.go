@@ -1,8 +1,6 @@
 package ion
 
 import (
-	"bytes"
-
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 )
@@ -14,7 +12,9 @@ type mapper struct {
 	tape0 int
 	v     value // the one that is looked at
 	at    int   // where what was refused begins, -1 when the cursor knows
-	name  []byte
+
+	shape  shape // of the items
+	learnt int
 }
 
 // setNotes are the annotations that make a list a set.
@@ -49,6 +49,7 @@ func (m *mapper) wrapper(c cursor, v *value) error {
 	v = &m.v
 	items := 0
 	for {
+		v.expect = nil
 		more, err := c.next(v)
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func (m *mapper) wrapper(c cursor, v *value) error {
 		}
 		items++
 		c.enter(v)
-		if err := m.members(c, 0); err != nil {
+		if err := m.members(c, 0, &m.shape); err != nil {
 			return err
 		}
 	}
@@ -113,12 +114,12 @@ func described(v *value) string {
 	return "a " + v.kind.String()
 }
 
-// members takes the fields of an opened struct. Its values are at level+1.
-func (m *mapper) members(c cursor, level int) error {
-	names := nameSet{open: len(m.batch.Tape) - 1}
+// members takes the fields of an opened struct whose shape is given. Its values are at level+1.
+func (m *mapper) members(c cursor, level int, s *shape) error {
+	f := fields{shape: s, names: nameSet{open: len(m.batch.Tape) - 1}}
 	v := &m.v
 	for {
-		v.field.at = -1
+		v.field.at, v.expect, v.met = -1, f.expected(), false
 		more, err := c.next(v)
 		if err != nil && err != errShort && v.field.at >= 0 && !v.field.unknown {
 			m.build.NameText(v.field.b) // for the path
@@ -129,59 +130,57 @@ func (m *mapper) members(c cursor, level int) error {
 		if v.field.unknown {
 			return m.refuse(v.field.at, corrupt("a field without known name"))
 		}
-		if v.field.plain {
-			m.build.PlainName(v.field.b)
-		} else {
-			m.build.NameText(v.field.b)
-		}
-		if names.seen(m.batch, len(m.batch.Tape)-1) {
+		k, twice := f.name(m)
+		if twice {
 			return m.refuse(v.field.at, corrupt("duplicate attribute name"))
 		}
-		if err := m.value(c, level+1); err != nil {
+		if v.kind.container() || v.notes > 0 || v.null {
+			err = m.value(c, level+1, k.below())
+		} else {
+			err = m.single(level + 1)
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// value takes the value that was read, at a level.
-func (m *mapper) value(c cursor, level int) error {
-	v := &m.v
+// single takes a value without annotations that is no container and no null.
+func (m *mapper) single(level int) error {
 	if level > item.NestingMax {
+		return m.refuse(m.v.at, item.ErrNesting())
+	}
+	return m.scalar()
+}
+
+// value takes the value that was read, at a level; structs in it have shape s.
+func (m *mapper) value(c cursor, level int, s *shape) error {
+	v := &m.v
+	switch {
+	case level > item.NestingMax:
 		return m.refuse(v.at, item.ErrNesting())
-	}
-	if v.notes > 0 {
+	case v.notes > 0:
 		return m.set(c)
-	}
-	switch v.kind {
-	case kindString, kindDecimal, kindInt, kindBlob, kindSymbol, kindBool:
-		if !v.null {
-			return m.scalar()
-		}
-	case kindStruct:
-		if !v.null {
-			m.build.BeginMap()
-			c.enter(v)
-			if err := m.members(c, level); err != nil {
-				return err
-			}
-			m.build.End()
-			return nil
-		}
-	case kindList:
-		if !v.null {
-			m.build.BeginList()
-			return m.elements(c, level)
-		}
-	}
-	if v.null {
+	case v.null:
 		m.build.Null()
 		return nil
+	case v.kind == kindStruct:
+		m.build.BeginMap()
+		c.enter(v)
+		if err := m.members(c, level, s); err != nil {
+			return err
+		}
+		m.build.End()
+		return nil
+	case v.kind == kindList:
+		m.build.BeginList()
+		return m.elements(c, level, s)
 	}
-	return m.foreign()
+	return m.scalar()
 }
 
 // elements takes the values of a list that has been begun.
-func (m *mapper) elements(c cursor, level int) error {
+func (m *mapper) elements(c cursor, level int, s *shape) error {
 	v := &m.v
 	c.enter(v)
 	for {
@@ -193,13 +192,13 @@ func (m *mapper) elements(c cursor, level int) error {
 			m.build.End()
 			return nil
 		}
-		if err := m.value(c, level+1); err != nil {
+		if err := m.value(c, level+1, s); err != nil {
 			return err
 		}
 	}
 }
 
-// scalar takes a value that has no null, annotation or content of values.
+// scalar takes a value that is no container and no null, whatever its annotations.
 func (m *mapper) scalar() error {
 	v := &m.v
 	switch v.kind {
@@ -224,6 +223,8 @@ func (m *mapper) scalar() error {
 		m.build.Binary(v.blob)
 	case kindBool:
 		m.build.Bool(v.truth)
+	default:
+		return m.foreign()
 	}
 	return nil
 }
@@ -294,54 +295,4 @@ func memberOf(k kind) item.Type {
 		return item.BS
 	}
 	return 0
-}
-
-// namesFew is up to how many names of a struct looking back is cheaper than hashing.
-const namesFew = 64
-
-// nameSet finds names that a struct has twice. Most are told apart by a filter; few by looking back on the tape.
-type nameSet struct {
-	open   int // tape index of the map
-	count  int
-	filter [4]uint64
-	many   map[string]struct{}
-}
-
-// seen tells whether the name at tape index at stood in this map before. Builder spells equal names alike.
-func (s *nameSet) seen(b *item.Batch, at int) bool {
-	token := &b.Tape[at]
-	name := b.Src[token.Off:token.End]
-	if s.count++; s.count > namesFew {
-		return s.seenAmongMany(b, at, name)
-	}
-	h := uint32(len(name)) * 0x9E3779B1
-	for _, c := range name[max(0, len(name)-8):] {
-		h = (h ^ uint32(c)) * 0x01000193
-	}
-	h ^= h >> 15
-	word, bit := &s.filter[h>>8&3], uint64(1)<<(h&63)
-	if *word&bit == 0 {
-		*word |= bit
-		return false
-	}
-	for i := s.open + 1; i < at; i += 1 + int(b.Tape[i+1].Skip) {
-		if before := &b.Tape[i]; bytes.Equal(b.Src[before.Off:before.End], name) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *nameSet) seenAmongMany(b *item.Batch, at int, name []byte) bool {
-	if s.many == nil {
-		s.many = map[string]struct{}{}
-		for i := s.open + 1; i < at; i += 1 + int(b.Tape[i+1].Skip) {
-			s.many[string(b.Src[b.Tape[i].Off:b.Tape[i].End])] = struct{}{}
-		}
-	}
-	if _, ok := s.many[string(name)]; ok {
-		return true
-	}
-	s.many[string(name)] = struct{}{}
-	return false
 }

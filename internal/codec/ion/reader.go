@@ -95,6 +95,8 @@ func (r *Reader) detect() error {
 		r.step = r.binaryStep
 	case bytes.HasPrefix(data, byteOrderMark):
 		r.win.Advance(len(byteOrderMark))
+	case bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return r.damaged(0, fault.Hint(corrupt("the file is UTF-16"), "convert it with iconv -f UTF-16 -t UTF-8"))
 	}
 	return nil
 }

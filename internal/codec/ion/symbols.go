@@ -85,6 +85,7 @@ func readTable(c cursor, v *value, fresh *[]text, appends *bool) error {
 	if v.null {
 		return nil
 	}
+	v.expect = nil
 	seen := map[string]bool{}
 	c.enter(v)
 	for {

@@ -179,7 +179,11 @@ func (c *textCursor) next(v *value) (more bool, err error) {
 		return false, c.unexpected("',' or '" + string(rune(closer)) + "'")
 	}
 	if closer == '}' {
-		if err := c.field(&v.field); err != nil {
+		if k := v.expect; k != nil && k.at(c.src, c.p) {
+			v.field, v.met = k.text, true
+			v.field.at = c.p
+			c.p += len(k.raw)
+		} else if err := c.field(&v.field); err != nil {
 			return false, err
 		}
 	}
@@ -263,7 +267,14 @@ func (c *textCursor) identifier(t *text) error {
 
 // value reads annotations and a value. Of a container only the bracket is read.
 func (c *textCursor) value(v *value) error {
-	v.notes, v.null = 0, false
+	v.notes, v.null, v.at = 0, false, c.p
+	switch b := c.src[c.p]; { // the most frequent by themselves
+	case b == '"':
+		v.kind = kindString
+		return c.shortString(&v.text, &c.texts)
+	case class[b]&isDigit != 0:
+		return c.number(v)
+	}
 	if err := c.space(); err != nil {
 		return err
 	}

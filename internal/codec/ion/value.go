@@ -48,6 +48,8 @@ type value struct {
 	notes  int    // annotations
 	note   text   // the first of them
 	field  text   // name, inside a struct
+	expect *known // the name that should come next, set by the caller of next; nil when nobody knows
+	met    bool   // it did
 	text   text   // string, symbol
 	number []byte // int, decimal: digits, point and exponent with e
 	blob   []byte
@@ -68,6 +70,7 @@ type cursor interface {
 // pass reads to behind the container that v is, whatever its values mean.
 func pass(c cursor, v *value) error {
 	depth := 1
+	v.expect = nil
 	c.enter(v)
 	for depth > 0 {
 		more, err := c.next(v)
