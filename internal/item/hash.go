@@ -16,7 +16,7 @@ type half struct{ lo, hi uint64 }
 // Hasher hashes items. The zero Hasher is ready; it holds scratch memory, so each goroutine has its own.
 //
 // The hash is built from parts and nothing is sorted (docs/decisions/0002-fingerprint.md): a scalar is the
-// xxh3-128 of its canonical bytes with its type folded in; a member of a map mixes the hashes of name and value,
+// hash of its canonical bytes, xxh3-128 from 16 bytes on, with its type folded in; a member of a map mixes the hashes of name and value,
 // an element of a list those of position and value, a member of a set is mixed alone; a container adds what its
 // members gave and folds in its type and their count. So two items hash alike exactly when their canonical JSON is
 // alike, but for chance. The values are stored in manifests: they never change.
@@ -93,7 +93,7 @@ func avalanche(x uint64) uint64 {
 // and a plain scalar, are written out here: calls would take as long as the hashing.
 func (h *Hasher) members(it Item, i int) (half, int) {
 	var lo, hi, carry uint64
-	n, tape, src := 0, it.Tape[:i+int(it.Tape[i].Skip)], it.Src
+	n, tape, src, room := 0, it.Tape[:i+int(it.Tape[i].Skip)], it.Src, it.Src[:cap(it.Src)]
 	for i++; i+1 < len(tape); n++ {
 		token := &tape[i]
 		var name half
@@ -115,8 +115,14 @@ func (h *Hasher) members(it Item, i int) (half, int) {
 		token = &tape[i+1]
 		var value half
 		if plain(token) {
-			sum, seed := xxh3.Hash128(src[token.Off:token.End]), &seeds[token.Type]
-			value = half{sum.Lo ^ seed.lo, sum.Hi + seed.hi}
+			size, seed := token.End-token.Off, &seeds[token.Type]
+			if size <= shortMax && uint(token.Off)+shortMax+1 <= uint(len(room)) {
+				words, masks := (*[shortMax + 1]byte)(room[token.Off:]), &shortMasks[size&shortMax]
+				value = short(binary.LittleEndian.Uint64(words[:8])&masks[0],
+					binary.LittleEndian.Uint64(words[8:])&masks[1]|uint64(size)<<56, seed)
+			} else {
+				value = hashed(src[token.Off:token.End], seed)
+			}
 			i += 2
 		} else {
 			value, i = h.value(it, i+1)
@@ -135,8 +141,36 @@ func plain(token *Token) bool {
 
 // hashed is the hash of canonical bytes with a seed folded in.
 func hashed(content []byte, seed *half) half {
+	if len(content) <= shortMax {
+		var words [shortMax + 1]byte
+		copy(words[:], content)
+		words[shortMax] = byte(len(content))
+		return short(binary.LittleEndian.Uint64(words[:8]), binary.LittleEndian.Uint64(words[8:]), seed)
+	}
 	sum := xxh3.Hash128(content)
 	return half{sum.Lo ^ seed.lo, sum.Hi + seed.hi}
+}
+
+// shortMax is how many bytes of content fill two words together with their number.
+const shortMax = 15
+
+// shortMasks keep as many bytes of two words as short content has.
+var shortMasks = func() (masks [shortMax + 1][2]uint64) {
+	for size := range masks {
+		masks[size] = [2]uint64{1<<(8*size) - 1, 1<<max(8*size-64, 0) - 1}
+	}
+	return masks
+}()
+
+// short hashes content of at most shortMax bytes: a and b are its bytes, little-endian, zeros behind them, and their
+// number in the highest byte of b, so that no two contents have one pair of words. Most values of most tables are
+// short, and of all lengths: xxh3 takes another way for each few lengths, and the processor guesses wrong which.
+func short(a, b uint64, seed *half) half {
+	a, b = a^seed.lo, b^seed.hi
+	return half{
+		fold(a^0x3f84d5b5b5470917, b^0x9216d5d98979fb1b) + b,
+		fold(a^0xd1310ba698dfb5ac, bits.RotateLeft64(b, 32)^0x2ffd72dbd01adfb7) ^ a,
+	}
 }
 
 // value hashes the value at index i and returns the index behind it.
