@@ -54,6 +54,8 @@ type File struct {
 	MD5         string                     `json:"md5,omitempty"`       // base64, of the object as stored, where a manifest wants it
 	Partition   []string                   `json:"partition,omitempty"` // texts of the partition columns, unescaped; NullPartition for none
 	Constants   map[string]json.RawMessage `json:"constants,omitempty"` // attributes every item of the file has, kept out of it
+
+	Options json.RawMessage `json:"-"` // of the version that added it
 }
 
 // Set is a data set as its manifests tell it.
@@ -164,6 +166,7 @@ func (s *Set) apply(v *Version, live map[string]int) {
 		}
 	}
 	for _, f := range v.Added {
+		f.Options = v.Options
 		live[f.Name] = len(s.Files)
 		s.Files = append(s.Files, f)
 	}

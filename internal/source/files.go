@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -162,22 +163,39 @@ func (s *files) openDataset(ctx context.Context) (bool, error) {
 	for _, v := range set.Open {
 		s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("version %d of plan %s is decided but not published yet; it is left out", v.Number, v.Plan))
 	}
-	if len(set.Last.Options) > 0 && s.spec.CSV.Cells == "" {
-		s.spec.CSV = CSVSpec{} // what was said of loose files is not said of these
-		if err := json.Unmarshal(set.Last.Options, &s.spec.CSV); err != nil {
-			return false, fault.New(fault.Corrupt, "%s: options of the data set: %w", s.at, err)
-		}
-	}
 	for _, f := range set.Files {
 		s.info.Items += f.Items
 		u := File{Name: set.Name(f.Name), Form: set.Last.Form, Compression: compressionOf(f.Name), Size: f.Size,
 			MD5: f.MD5, Items: f.Items, Constants: f.Constants}
+		if u.Form == CSV {
+			if u.Dialect, err = s.dialect(f.Options); err != nil {
+				return false, err
+			}
+		}
 		if u.Form == Parquet { // which loses nothing, and has no checksum over its footer
 			u.Fingerprint = f.Fingerprint
 		}
 		s.units = append(s.units, u)
 	}
 	return true, nil
+}
+
+// dialect finds or notes how a version wrote its files: each chose the types of its columns by its own items. What a plan
+// knows keeps its place.
+func (s *files) dialect(options json.RawMessage) (int, error) {
+	if len(options) == 0 {
+		return 0, nil
+	}
+	var d CSVSpec
+	if err := json.Unmarshal(options, &d); err != nil {
+		return 0, fault.New(fault.Corrupt, "%s: options of the data set: %w", s.at, err)
+	}
+	same := func(known CSVSpec) bool { return reflect.DeepEqual(known, d) }
+	if i := slices.IndexFunc(s.spec.Dialects, same); i >= 0 {
+		return i + 1, nil
+	}
+	s.spec.Dialects = append(slices.Clip(s.spec.Dialects), d)
+	return len(s.spec.Dialects), nil
 }
 
 func (s *files) openExport(ctx context.Context) (bool, error) {

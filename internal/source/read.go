@@ -50,8 +50,12 @@ func (s *files) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error)
 	return st, nil
 }
 
-// columnsOf is the spec without the types of what only the file's path tells: no codec has such a column.
+// columnsOf is the spec as it is for this file: CSV of ours says itself how it is read, and no codec has a column for what
+// only the path tells.
 func (f *File) columnsOf(spec Spec) Spec {
+	if f.Dialect > 0 && f.Dialect <= len(spec.Dialects) {
+		spec.CSV, spec.Types = spec.Dialects[f.Dialect-1], nil
+	}
 	if len(f.Partition) == 0 || len(spec.Types) == 0 {
 		return spec
 	}

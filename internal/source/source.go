@@ -46,7 +46,9 @@ type Spec struct {
 	Names      map[string]string `json:"names,omitempty"`
 	Values     json.RawMessage   `json:"values,omitempty"` // DynamoDB JSON map
 
-	CSV CSVSpec `json:"csv,omitzero"`
+	CSV CSVSpec `json:"csv,omitzero"` // of loose files
+	// Dialects are how the versions of a data set of ours wrote their CSV; each File says which is its own.
+	Dialects []CSVSpec `json:"dialects,omitempty"`
 	// Types gives attributes of plain formats their DynamoDB type: name → S, N, B, BOOL, SS, NS, BS, json.
 	Types map[string]string `json:"types,omitempty"`
 
@@ -111,6 +113,7 @@ type File struct {
 	Fingerprint string                     `json:"fingerprint,omitempty"` // of the items, where our history tells it
 	Constants   map[string]json.RawMessage `json:"constants,omitempty"`
 	Partition   [][2]string                `json:"partition,omitempty"` // Hive columns of foreign files: name, text
+	Dialect     int                        `json:"dialect,omitempty"`   // which of Spec.Dialects, from 1; 0 is Spec.CSV
 }
 
 // ReadOptions are what reading takes beyond the unit.
