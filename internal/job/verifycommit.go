@@ -36,6 +36,10 @@ type VerifyReport struct {
 	Unlocated    bool         `json:"unlocated,omitempty"`      // keys unknown: the difference could not be located
 }
 
+// whole tells whether both sides were read whole. A record that could not be read is one that the other side may not have,
+// so nothing is equal to it.
+func (r *VerifyReport) whole() bool { return r.Rejects == [2]int64{} }
+
 // Difference is one key whose items differ; a side without item is null. Items and keys are canonical DynamoDB JSON.
 type Difference struct {
 	Key    json.RawMessage `json:"key"`
@@ -69,10 +73,11 @@ func (j *verifyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 		total := sums[side].Sum()
 		report.Items[side], report.Fingerprints[side] = int64(total.Count), total.String()
 	}
-	report.Equal = report.Fingerprints[0] == report.Fingerprints[1]
+	same := report.Fingerprints[0] == report.Fingerprints[1]
+	report.Equal = same && report.whole()
 	differ := sums[0].Differ(sums[1])
 	if len(differ) == 0 || j.set.Keys == nil {
-		report.Unlocated = !report.Equal
+		report.Unlocated = !same
 		return plan.Outcome{Report: marshal(report)}, nil
 	}
 	settings := j.set
@@ -145,7 +150,7 @@ func (j *verifyJob) locate(ctx context.Context, c *plan.Committing) (plan.Outcom
 		return plan.Outcome{}, fmt.Errorf("write the differences: %w", err)
 	}
 	report.All = strings.TrimSuffix(c.State.Bucket.URL(), "/") + "/" + name
-	report.Equal = report.OnlyA+report.OnlyB+report.Changed == 0
+	report.Equal = report.OnlyA+report.OnlyB+report.Changed == 0 && report.whole()
 	return plan.Outcome{Report: marshal(report)}, nil
 }
 
