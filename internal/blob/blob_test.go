@@ -296,7 +296,8 @@ func TestReadAllCut(t *testing.T) {
 
 // TestProbeLost: an answer that is lost makes the probe try again, not refuse the store.
 func TestProbeLost(t *testing.T) {
-	for _, where := range []string{"put#1: lost", "put#2: 503", "complete#1: lost", "put#3: lost", "get#1: 503", "head#1: 503"} {
+	for _, where := range []string{"put#1: lost", "put#2: 503", "complete#1: lost", "put#3: lost", "get#1: 503", "head#1: 503",
+		"put#1: 412", "put#3: 412"} {
 		c := counted(t)
 		plan, _ := faulty.Parse(where)
 		if err := blob.ProbeConditional(t.Context(), faulty.New(c, plan, faulty.Options{}), "d"); err != nil {

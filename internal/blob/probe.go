@@ -22,10 +22,13 @@ const probeAttempts = 4
 func ProbeConditional(ctx context.Context, b Bucket, dir string) error {
 	var err error
 	for range probeAttempts {
-		if err = probe(ctx, b, dir); err == nil || !fault.Retryable(err) {
-			return err
+		err = probe(ctx, b, dir)
+		// A fresh name is nobody else's: that it exists, or changed, is an answer to a request that was doubled on its way,
+		// or the store's way to say that it is busy with it (409).
+		if errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) {
+			err = &fault.Error{Kind: fault.Unavailable, Err: err}
 		}
-		if ctx.Err() != nil {
+		if err == nil || !fault.Retryable(err) || ctx.Err() != nil {
 			return err
 		}
 	}

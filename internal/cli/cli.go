@@ -251,7 +251,10 @@ func (a *app) env() (*job.Env, error) {
 	debug.SetMemoryLimit(memory / 4 * 3)
 	debug.SetGCPercent(50)
 	workers := a.flags.workers
-	if workers <= 0 {
+	if workers < 0 {
+		return nil, usage("--workers %d: it is 1 or more", workers)
+	}
+	if workers == 0 {
 		workers = processors()
 	}
 	return &job.Env{World: a.world, Version: version(), Workers: workers, Memory: memory, Meter: a.story, Fresh: a.flags.fresh, State: a.flags.state,

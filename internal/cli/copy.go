@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func (f *sourceFlags) spec(address string) (source.Spec, error) {
 		}
 		s.Types[name] = kind
 	}
+	if forms := []string{source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV}; f.form != "" && !slices.Contains(forms, f.form) {
+		return s, usage("--from-format %s: formats are parquet, dynamodb-json, ion, json and csv", f.form)
+	}
 	if strings.HasPrefix(address, "dynamodb://") {
 		s.Filter, s.Projection = f.filter, f.projection
 		if s.Names, s.Values, err = f.placeholders(); err != nil {
@@ -82,6 +86,23 @@ func (f *sourceFlags) spec(address string) (source.Spec, error) {
 		}
 	}
 	return s, nil
+}
+
+// forTable refuses what is said of tables where none of the sources is one.
+func (f *sourceFlags) forTable(addresses ...string) error {
+	for _, address := range addresses {
+		if strings.HasPrefix(address, "dynamodb://") {
+			return nil
+		}
+	}
+	what := strings.Join(addresses, " and ")
+	switch {
+	case f.readUnits != "":
+		return usage("--read-units: %s is no table", what)
+	case f.consistent:
+		return usage("--consistent: %s is no table", what)
+	}
+	return nil
 }
 
 func (f *sourceFlags) placeholders() (names map[string]string, values json.RawMessage, err error) {
@@ -203,7 +224,7 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
 	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json or ion (the layout of a native export), json or csv")
 	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
-	p.IntVar(&f.set.Level, "level", 0, "of compression, 0 is the codec's fastest")
+	p.IntVar(&f.set.Level, "level", 0, "of compression: parquet with zstd 1 to 4, json and csv with zstd 1 to 22, gzip 1 to 9 (default: gzip 6, else 1)")
 	p.StringVar(&f.partition, "partition", "", "Hive partitions: 'region', 'year,month,day of created_at, region'; parts are year, month, day, hour, date")
 	p.StringVar(&f.set.Into, "into", "fail", "what an existing destination means: fail, append, replace or replace-partitions")
 	p.StringVar(&f.set.OnNew, "on-new", "evolve", "what an attribute without column means in an existing data set: evolve, extra or fail")
@@ -260,9 +281,15 @@ func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
 	if set.TargetBytes, err = parseBytes(f.target); err != nil {
 		return set, usage("--target-size %q: %w", f.target, err)
 	}
+	if set.TargetBytes == 0 { // which stands for the default below
+		return set, usage("--target-size %q: the least is 1 MiB", f.target)
+	}
 	if f.task != "" {
 		if set.TaskBytes, err = parseBytes(f.task); err != nil {
 			return set, usage("--task-size %q: %w", f.task, err)
+		}
+		if set.TaskBytes < 1 {
+			return set, usage("--task-size %q: the least is 1B", f.task)
 		}
 	}
 	switch f.csvOut {

@@ -150,11 +150,21 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 			if address == "" {
 				return usage("%s: --plan is missing: the address that dynaferry plan printed", cmd.Name())
 			}
+			if share < 1 {
+				return usage("--share %d: it is 1 or more", share)
+			}
+			one := cmd.Flags().Changed("index")
+			if !one {
+				var err error
+				if index, one, err = arrayIndex(); err != nil {
+					return &engineError{exitPoison, err}
+				}
+			}
 			st, p, env, err := a.openPlan(cmd, address)
 			if err != nil {
 				return classify(err)
 			}
-			env.Share = 1 / float64(max(share, 1))
+			env.Share = 1 / float64(share)
 			if err := job.Retune(p, tuning); err != nil {
 				return classify(err)
 			}
@@ -162,10 +172,7 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 			if err != nil {
 				return classify(err)
 			}
-			if !cmd.Flags().Changed("index") {
-				index = arrayIndex()
-			}
-			if index >= 0 {
+			if one {
 				_, err := a.runTask(cmd, env, st, p, j, index)
 				return classify(err)
 			}
@@ -183,13 +190,21 @@ Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index m
 	return cmd
 }
 
-func arrayIndex() int {
+// arrayIndex reads the number that an array engine gave this process; one is false where none did.
+func arrayIndex() (index int, one bool, err error) {
 	for _, v := range arrayIndexes {
-		if n, err := strconv.Atoi(os.Getenv(v.name)); err == nil {
-			return n - v.from
+		text := os.Getenv(v.name)
+		if text == "" {
+			continue
 		}
+		// To read stdin instead would find nothing there and be done.
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, true, fault.Hint(fault.New(fault.User, "%s is %q, no number of a task", v.name, text), "say which task it is: --index 0")
+		}
+		return n - v.from, true, nil
 	}
-	return -1
+	return 0, false, nil
 }
 
 func (a *app) runTask(cmd *cobra.Command, env *job.Env, st plan.State, p *plan.Plan, j plan.Job, index int) (plan.Result, error) {
@@ -312,7 +327,7 @@ func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
 		} else {
 			fmt.Fprintln(a.out, next)
 		}
-		return &engineError{exitSecondRound, fault.Hint(fmt.Errorf("a second round is needed"), "run the tasks of %s, then dynaferry commit --plan %s", next, next)}
+		return &engineError{exitSecondRound, fault.Hint(fault.New(fault.Unavailable, "a second round is needed"), "run the tasks of %s, then dynaferry commit --plan %s", next, next)}
 	case plan.Abandoned:
 		return &engineError{exitPoison, fault.New(fault.Conflict, "plan %s was given up by a fresh start", p.ID)}
 	}

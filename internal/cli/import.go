@@ -46,6 +46,14 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 			if err != nil {
 				return err
 			}
+			if err := src.forTable(args[0]); err != nil {
+				return err
+			}
+			for _, name := range []string{"billing", "provision-read", "provision-write"} {
+				if cmd.Flags().Changed(name) && !create {
+					return usage("--%s goes with --create", name)
+				}
+			}
 			wish.Table, wish.ReadUnits = args[1], src.readUnits
 			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
 				return err
@@ -138,6 +146,9 @@ Exit codes: 0 equal, 4 different, 2 usage, 1 failed, 75 try again, 130 interrupt
 			}
 			second, err := src.spec(args[1])
 			if err != nil {
+				return err
+			}
+			if err := src.forTable(args...); err != nil {
 				return err
 			}
 			if set.Keys, _, err = keys.parse(first.Types); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"dynaferry/internal/blob"
@@ -113,6 +112,12 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		other := map[string]string{"export": "convert", "convert": "export"}[verb]
 		return nil, fault.Hint(fault.New(fault.User, "%s does not read %s", verb, src.Address()), "use: dynaferry %s %s %s", other, spec.Address, set.Dest)
 	}
+	if table := src.Info().Table; table != nil {
+		if err := sameKeys(src.Address(), table.Keys, set.Keys); err != nil {
+			return nil, err
+		}
+		set.Keys = nil // the table's own, with their types
+	}
 	if set.Keys == nil {
 		set.Keys = src.Info().Keys
 	}
@@ -209,39 +214,6 @@ func (c *Copy) fill(kind string) {
 			c.TaskBytes = taskBytesTable
 		}
 	}
-}
-
-func (c *Copy) check() error {
-	allowed := map[string][]string{
-		source.Parquet:      {"zstd", "snappy", "gzip", "none"},
-		source.DynamoDBJSON: {"gzip"},
-		source.Ion:          {"gzip"},
-		source.JSON:         {"gzip", "zstd", "none"},
-		source.CSV:          {"gzip", "zstd", "none"},
-	}
-	codecs, ok := allowed[c.Form]
-	if !ok {
-		return fault.New(fault.User, "--format %s: formats are parquet, dynamodb-json, ion, json and csv", c.Form)
-	}
-	if !slices.Contains(codecs, c.Compression) {
-		return fault.New(fault.User, "--compression %s: %s takes %s", c.Compression, c.Form, strings.Join(codecs, ", "))
-	}
-	if !slices.Contains([]string{IntoFail, IntoAppend, IntoReplace, IntoReplacePartitions}, c.Into) {
-		return fault.New(fault.User, "--into %s: it is fail, append, replace or replace-partitions", c.Into)
-	}
-	if !slices.Contains([]string{"evolve", "extra", "fail"}, c.OnNew) {
-		return fault.New(fault.User, "--on-new %s: it is evolve, extra or fail", c.OnNew)
-	}
-	if len(c.Partition) > 0 && c.native() {
-		return fault.New(fault.User, "--partition: %s has the layout of a native export, which has no partitions", c.Form)
-	}
-	if c.Into == IntoReplacePartitions && len(c.Partition) == 0 {
-		return fault.New(fault.User, "--into replace-partitions needs --partition")
-	}
-	if c.TargetBytes < 1<<20 {
-		return fault.New(fault.User, "a target file size of %d bytes; the least is 1 MiB", c.TargetBytes)
-	}
-	return nil
 }
 
 // native tells whether the files are laid out as a native export.

@@ -99,7 +99,7 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	for _, warning := range src.Info().Warnings {
 		env.say("warning: %s", warning)
 	}
-	if err := j.fill(); err != nil {
+	if err := j.fill(wish.Create); err != nil {
 		return nil, err
 	}
 	if err := j.openTable(ctx, src, wish); err != nil {
@@ -183,7 +183,7 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 		if missing {
 			return fault.Hint(fault.New(fault.NotFound, "%s does not exist", j.at), "create it from what is known of the source: --create")
 		}
-		return j.sameKeys(wish.Keys)
+		return sameKeys(j.at, j.table.desc.Keys, wish.Keys)
 	}
 	def := *wish.Create
 	def.Name = j.at.Host
@@ -213,14 +213,15 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 		j.env.say("would create table %s with the keys %s", j.at.Host, keysText(def.Keys))
 		return nil
 	}
-	if j.table.desc, err = j.table.client.Create(ctx, &def); err != nil {
+	if j.table.desc, err = dynamo.Create(ctx, j.table.client, &def); err != nil {
 		return fmt.Errorf("create %s: %w", j.at, err)
 	}
 	j.env.say("created table %s", j.at.Host)
 	return nil
 }
 
-func (j *importJob) sameKeys(given *item.KeySchema) error {
+// sameKeys holds keys that the user gave, if any, against those of a table.
+func sameKeys(at world.Address, have item.KeySchema, given *item.KeySchema) error {
 	if given == nil {
 		return nil
 	}
@@ -228,8 +229,8 @@ func (j *importJob) sameKeys(given *item.KeySchema) error {
 	differs := func(have, given item.KeyAttr) bool {
 		return have.Name != given.Name || given.Type != item.S && have.Type != given.Type
 	}
-	if have := j.table.desc.Keys; differs(have.Hash, given.Hash) || differs(have.Range, given.Range) {
-		return fault.New(fault.User, "%s has the keys %s, not %s", j.at, keysText(have), keysText(*given))
+	if differs(have.Hash, given.Hash) || differs(have.Range, given.Range) {
+		return fault.New(fault.User, "%s has the keys %s, not %s", at, keysText(have), keysText(*given))
 	}
 	return nil
 }
@@ -240,7 +241,7 @@ func (j *importJob) describe(ctx context.Context) error {
 		return err
 	}
 	j.table.client = client
-	if j.table.desc, err = client.Describe(ctx, j.at.Host); err != nil {
+	if j.table.desc, err = dynamo.Describe(ctx, client, j.at.Host); err != nil {
 		return fmt.Errorf("describe %s: %w", j.at, err)
 	}
 	return nil
@@ -261,7 +262,7 @@ func (j *importJob) keyTypes(types map[string]string) map[string]string {
 }
 
 // fill puts defaults and refuses combinations that make no sense.
-func (j *importJob) fill() error {
+func (j *importJob) fill(create *dynamo.Definition) error {
 	s := &j.set
 	if s.Dedupe == "" {
 		s.Dedupe = "last"
@@ -278,8 +279,30 @@ func (j *importJob) fill() error {
 		return fault.Hint(fault.New(fault.User, "--mode newer needs the attribute to compare"), "for instance --version-attribute updated_at")
 	case s.Mode != ModeNewer && s.Version != "":
 		return fault.New(fault.User, "--version-attribute goes with --mode newer")
+	case s.Overwrite && s.Mode != "" && s.Mode != ModePut:
+		return fault.New(fault.User, "--overwrite goes with --mode put, not %s", s.Mode)
+	case s.Mode == ModeDelete && create != nil:
+		return fault.New(fault.User, "--create makes an empty table: --mode delete has nothing to delete there")
+	}
+	if err := checkBilling(create); err != nil {
+		return err
 	}
 	return s.Tuning.check()
+}
+
+func checkBilling(d *dynamo.Definition) error {
+	if d == nil {
+		return nil
+	}
+	switch units := d.ReadUnits != 0 || d.WriteUnits != 0; {
+	case d.BillingMode != "" && d.BillingMode != "PAY_PER_REQUEST" && d.BillingMode != "PROVISIONED":
+		return fault.New(fault.User, "--billing %s: it is PAY_PER_REQUEST or PROVISIONED", d.BillingMode)
+	case d.BillingMode == "PROVISIONED" && (d.ReadUnits < 1 || d.WriteUnits < 1):
+		return fault.New(fault.User, "--billing PROVISIONED needs --provision-read and --provision-write, at least 1 each")
+	case d.BillingMode != "PROVISIONED" && units:
+		return fault.New(fault.User, "--provision-read and --provision-write go with --billing PROVISIONED")
+	}
+	return nil
 }
 
 // stage settles where the import begins: sources whose keys cannot repeat need no index.
@@ -310,12 +333,11 @@ func (j *importJob) chooseMode(ctx context.Context) error {
 	if unfinished, err := plan.Unfinished(ctx, j.st, j.request(src)); err != nil || unfinished && !j.env.Fresh {
 		return err
 	}
-	var b item.Batch
-	page, err := j.table.client.Scan(ctx, &dynamo.ScanRequest{Table: j.at.Host, Limit: 1, Consistent: true}, &b)
+	empty, err := dynamo.Empty(ctx, j.table.client, j.at.Host)
 	if err != nil {
 		return fmt.Errorf("look whether %s is empty: %w", j.at, err)
 	}
-	if b.Len() > 0 || page.Last != nil {
+	if !empty {
 		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
 			"say what happens to items that are there: --mode if-absent, --mode newer, or --overwrite")
 	}

@@ -81,6 +81,9 @@ func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Re
 	if set.Buckets == 0 {
 		set.Buckets = BucketsDefault
 	}
+	if set.Limit < 0 {
+		return nil, fault.New(fault.User, "--limit %d: it is 0, for the default, or more", set.Limit)
+	}
 	if set.Limit == 0 {
 		set.Limit = LimitDefault
 	}

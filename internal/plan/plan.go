@@ -286,12 +286,32 @@ func ensureTasks(ctx context.Context, st State, id string, spec Spec) ([]byte, e
 		}
 		lines.WriteByte('\n')
 	}
-	_, err = st.Bucket.Put(ctx, name, lines.Bytes(), blob.PutOptions{Condition: blob.Condition{IfAbsent: true}, ContentType: "application/x-ndjson"})
-	if err != nil && !errors.Is(err, blob.ErrExists) {
-		return nil, fmt.Errorf("write tasks: %w", err)
+	for try := 1; ; try++ {
+		_, err = st.Bucket.Put(ctx, name, lines.Bytes(), blob.PutOptions{Condition: blob.Condition{IfAbsent: true}, ContentType: "application/x-ndjson"})
+		if err != nil && !errors.Is(err, blob.ErrExists) {
+			return nil, fmt.Errorf("write tasks: %w", err)
+		}
+		there, readErr := readAll(ctx, st.Bucket, name)
+		if err == nil || !errors.Is(readErr, blob.ErrNotFound) {
+			return there, readErr
+		}
+		// 409: a write of the name was under way, and came to nothing.
+		if try == putTries {
+			return nil, fault.New(fault.Unavailable, "write tasks: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Duration(try) * putPause):
+		}
 	}
-	return readAll(ctx, st.Bucket, name)
 }
+
+// putTries and putPause bound how long tasks are tried that a store says are being written and does not have.
+const (
+	putTries = 8
+	putPause = 50 * time.Millisecond
+)
 
 // Load reads a plan by id and checks it. blob.ErrNotFound when there is none.
 func Load(ctx context.Context, st State, id string) (*Plan, error) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"dynaferry/internal/blob"
+	"dynaferry/internal/blob/faulty"
 	"dynaferry/internal/blob/folder"
 	"dynaferry/internal/fault"
 )
@@ -558,5 +559,19 @@ func TestTampered(t *testing.T) {
 		if _, err := decode(bytes.Replace(body, []byte(change[0]), []byte(change[1]), 1), p.ID); err == nil {
 			t.Errorf("%s instead of %s is accepted", change[1], change[0])
 		}
+	}
+}
+
+// A store that is busy with a name answers as if it were taken (409): the tasks are put again, not looked for in vain.
+func TestBusyName(t *testing.T) {
+	st := newState(t)
+	rules, err := faulty.Parse("put(*/tasks)#1-2: 412")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Bucket = faulty.New(st.Bucket, rules, faulty.Options{})
+	p := begin(t, st, spec(`{}`, 2), false).Plan
+	if tasks, err := Tasks(t.Context(), st, p); err != nil || len(tasks) != 2 {
+		t.Errorf("%v, %v", tasks, err)
 	}
 }

@@ -29,7 +29,7 @@ func openTable(ctx context.Context, w *world.World, at world.Address, spec Spec)
 	if err != nil {
 		return nil, err
 	}
-	desc, err := client.Describe(ctx, at.Host)
+	desc, err := dynamo.Describe(ctx, client, at.Host)
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", at, err)
 	}

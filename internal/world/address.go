@@ -95,6 +95,9 @@ func (a *Address) query(text, query string) error {
 		}
 		*field = given[0]
 	}
+	if a.Role != "" && (!strings.HasPrefix(a.Role, "arn:") || !strings.Contains(a.Role, ":role/")) {
+		return fault.Hint(fault.New(fault.User, "%q: role %q is no ARN of a role", text, a.Role), "an ARN is arn:aws:iam::123456789012:role/Name")
+	}
 	return nil
 }
 
