@@ -96,7 +96,7 @@ func (s *seen) file(name, suffix, id string) error {
 }
 
 // dataSuffixes end the names of data, ours and others'.
-var dataSuffixes = []string{".parquet", ".parq", ".json", ".jsonl", ".ndjson", ".csv", ".tsv"}
+var dataSuffixes = []string{".parquet", ".parq", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".ion", ".10n"}
 
 // isData tells whether a pattern for any kind of data finds a name.
 func isData(name string) bool {

@@ -70,7 +70,7 @@ func TestPatterns(t *testing.T) {
 		{"--format", "parquet"}, {"--format", "parquet", "--partition", "region"},
 		{"--format", "json", "--compression", "none"}, {"--format", "json", "--compression", "gzip"}, {"--format", "json", "--compression", "zstd"},
 		{"--format", "csv", "--compression", "none"}, {"--format", "csv", "--compression", "zstd", "--partition", "region"},
-		{"--format", "dynamodb-json"},
+		{"--format", "dynamodb-json"}, {"--format", "ion"},
 	} {
 		dest := in(strings.Join(form, ""))
 		for _, step := range [][]string{
