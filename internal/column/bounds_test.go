@@ -133,10 +133,99 @@ func TestHeavyStructuresCollapsePurely(t *testing.T) {
 	}
 }
 
+// wraps are the two ways to lie in something.
+var wraps = [][2]string{{`{"L":[`, `]}`}, {`{"M":{"k":`, `}}`}}
+
+// nested is an item with a number in that many lists or maps.
+func nested(wrap [2]string, depth int, more string) string {
+	return `{"a":` + strings.Repeat(wrap[0], depth) + `{"N":"1.5"}` + strings.Repeat(wrap[1], depth) + more + `}`
+}
+
+// Up to depthMax there are columns all the way; what lies deeper is JSON in the deepest of them.
+func TestDeepestColumn(t *testing.T) {
+	for _, wrap := range wraps {
+		for depth, kind := range map[int]Kind{depthMax: Decimal18, depthMax + 1: JSON, 31: JSON} {
+			var s Stats
+			s.Observe(parse(t, nested(wrap, depth, ""))[0])
+			levels, f := 0, s.Schema(SchemaOptions{}).Fields[0]
+			for ; f.Kind == List || f.Kind == Struct; levels++ {
+				if f.Kind == List {
+					f = f.Elem
+				} else {
+					f = f.Fields[0]
+				}
+			}
+			if levels != depthMax || f.Kind != kind {
+				t.Errorf("%d deep: %v in %d levels, want %v in %d", depth, f.Kind, levels, kind, depthMax)
+			}
+		}
+	}
+}
+
+// Items of every depth, in any order and cut, have one schema and come back.
+func TestDepthsMixed(t *testing.T) {
+	var lines []string
+	for depth := range 31 {
+		for n, wrap := range wraps {
+			lines = append(lines, nested(wrap, depth, fmt.Sprintf(`,"b%d":{"M":{"x%d":%s`, n, depth%3, nested(wraps[1-n], depth/2, "}")[5:])))
+		}
+	}
+	items := parse(t, lines...)
+	var first string
+	for seed := range uint64(8) {
+		random := rand.New(rand.NewPCG(seed, 5))
+		shuffled := make([]item.Item, len(items))
+		for to, from := range random.Perm(len(items)) {
+			shuffled[to] = items[from]
+		}
+		var parts [3]Stats
+		for _, it := range shuffled {
+			parts[random.IntN(3)].Observe(it)
+		}
+		data, _ := parts[1].AppendBinary(nil)
+		var back Stats
+		if err := back.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		parts[0].Merge(&back)
+		parts[0].Merge(&parts[2])
+		schema := string(parts[0].Schema(SchemaOptions{}).AppendJSON(nil))
+		if first == "" {
+			first = schema
+		} else if schema != first {
+			t.Fatalf("the schema depends on order or cut:\n%s\n%s", schema, first)
+		}
+		slabs, _ := shredCut(t, ShredOptions{}, shuffled, func(int) bool { return random.IntN(5) == 0 })
+		equalLines(t, "mixed", canonical(shuffled), assemble(t, slabs...))
+	}
+}
+
+// Statistics of a version that looked deeper are those of today without what is deeper now.
+func TestDeeperStats(t *testing.T) {
+	data, err := os.ReadFile("testdata/deep-before.stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, now Stats
+	if err := before.UnmarshalBinary(data); err != nil {
+		t.Fatal(err)
+	}
+	for _, depth := range []int{3, 12, 13, 20, 31} {
+		for _, wrap := range wraps {
+			now.Observe(parse(t, nested(wrap, depth, `,"s":{"S":"x"}`))[0])
+		}
+	}
+	a, _ := before.AppendBinary(nil)
+	b, _ := now.AppendBinary(nil)
+	if !bytes.Equal(a, b) {
+		t.Errorf("%q\n%q", a, b)
+	}
+}
+
 func TestDeepNesting(t *testing.T) {
-	for _, depth := range []int{31, 32, 33, 60} {
-		for _, wrap := range [][2]string{{`{"L":[`, `]}`}, {`{"M":{"k":`, `}}`}} {
-			line := `{"a":` + strings.Repeat(wrap[0], depth) + `{"N":"1"}` + strings.Repeat(wrap[1], depth) + `}`
+	for _, depth := range []int{depthMax - 1, depthMax, depthMax + 1, 31, 32, 33, 60} {
+		for _, wrap := range wraps {
+			line := nested(wrap, depth, "")
 			it, err := ddbjson.ParseItem([]byte(line))
 			if err != nil {
 				continue // beyond what the tokenizer takes

@@ -226,6 +226,9 @@ func (p *schemaParser) fields(at string, files []fieldFile, names *namer, depth 
 	return fields
 }
 
+// schemaDepthMax is what a schema may nest. Those of earlier versions have a column for each of DynamoDB's 32 levels.
+const schemaDepthMax = 64
+
 func (p *schemaParser) field(at string, file *fieldFile, depth int) *Field {
 	f := &Field{Name: file.Name, Source: file.Name, Format: file.Format, Spilled: file.Spilled, ID: idOpen}
 	if file.Attribute != nil {
@@ -239,7 +242,7 @@ func (p *schemaParser) field(at string, file *fieldFile, depth int) *Field {
 		}
 		f.ID = *file.ID
 	}
-	if depth > 2*depthMax {
+	if depth > schemaDepthMax {
 		p.fail(at, "nested too deep")
 		return f
 	}

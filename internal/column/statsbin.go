@@ -250,7 +250,11 @@ func (d *statsDecoder) container(n, parent *node, depth uint8, flags byte) {
 		d.s.charge(n, weightMax(depth)+1)
 	}
 	if flags&(nodeElem|nodeKids) != 0 && m.collapsed {
-		d.fail()
+		if depth > depthMax {
+			d.passOver(depth, flags)
+		} else {
+			d.fail()
+		}
 		return
 	}
 	if flags&nodeElem != 0 {
@@ -274,6 +278,41 @@ func (d *statsDecoder) container(n, parent *node, depth uint8, flags byte) {
 		}
 		d.node(kid, n, depth+1)
 	}
+}
+
+// passOver reads what lies in a container that is deeper than today's rules look: earlier versions looked to level 32.
+func (d *statsDecoder) passOver(depth uint8, flags byte) {
+	if depth > schemaDepthMax {
+		d.fail()
+		return
+	}
+	if flags&nodeElem != 0 {
+		d.passOverNode(depth + 1)
+	}
+	if flags&nodeKids != 0 {
+		for i, count := uint64(0), d.uvarint(); i < count && !d.bad; i++ {
+			d.name()
+			d.passOverNode(depth + 1)
+		}
+	}
+}
+
+func (d *statsDecoder) passOverNode(depth uint8) {
+	types := d.uvarint()
+	for t := item.S; t <= item.BS; t++ {
+		if types>>t&1 != 0 && t != item.N {
+			d.uvarint()
+		}
+	}
+	none := func(shape, uint64) {}
+	if types>>item.N&1 != 0 {
+		d.histogram(none)
+	}
+	flags := d.byte()
+	if flags&nodeMembers != 0 {
+		d.histogram(none)
+	}
+	d.passOver(depth, flags)
 }
 
 func (d *statsDecoder) histogram(add func(shape, uint64)) {
