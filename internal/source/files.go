@@ -16,6 +16,7 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec/compress"
 	"dynaferry/internal/codec/csv"
+	"dynaferry/internal/codec/parquet"
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
@@ -67,7 +68,44 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 	if err := s.openLoose(ctx); err != nil {
 		return nil, err
 	}
+	if spec.Seal == "" { // when the plan is made, not for each of its tasks
+		s.lookForRewritten(ctx)
+	}
 	return s.finish(ctx)
+}
+
+// lookMax is how many Parquet files are looked at before a job: rewritten ones come from one program.
+const lookMax = 4
+
+// lookForRewritten warns of files that were ours and are no longer: a program that knows nothing of the metadata has changed
+// columns, and what only the metadata tells (sets, numbers kept as text, values in _extra) does not come back.
+func (s *files) lookForRewritten(ctx context.Context) {
+	looked := 0
+	for _, f := range s.units {
+		if f.Form != Parquet {
+			continue
+		}
+		if looked++; looked > lookMax {
+			return
+		}
+		if note := s.parquetNote(ctx, f); note != "" {
+			s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("%s: %s; it is read by the rules for foreign files", f.Name, note))
+			return
+		}
+	}
+}
+
+// parquetNote is what the reader has to say of a file; what is wrong with the file is for the task that reads it.
+func (s *files) parquetNote(ctx context.Context, f File) string {
+	st := &stream{file: f}
+	defer st.Close()
+	if err := st.openParquet(ctx, s.loc.Bucket, Spec{}); err != nil {
+		return ""
+	}
+	if r, ok := st.items.(*parquet.Reader); ok {
+		return r.Note()
+	}
+	return ""
 }
 
 // finish draws the seal over everything that would make a task read something else.

@@ -205,6 +205,13 @@ func (p *Reader) recognise() error {
 		p.asm = column.NewAssembler(p.schema)
 		return nil
 	}
+	if p.note == "" && !p.o.Foreign {
+		for _, n := range p.root.children {
+			if n.leaf() && n.name == column.ExtraName {
+				p.note = "there is a column " + n.name + " but no metadata " + SchemaKey + ": another program has rewritten the file"
+			}
+		}
+	}
 	var err error
 	p.foreign, err = newForeign(p.root, &p.o)
 	return err
