@@ -67,14 +67,14 @@ func (f *sourceFlags) spec(address string) (source.Spec, error) {
 		return s, err
 	}
 	for _, t := range f.types {
-		name, kind, ok := strings.Cut(t, "=")
-		if !ok {
+		i := strings.LastIndexByte(t, '=') // names may hold one, types do not
+		if i < 0 {
 			return s, usage("--types %q: it is name=TYPE", t)
 		}
 		if s.Types == nil {
 			s.Types = map[string]string{}
 		}
-		s.Types[name] = kind
+		s.Types[t[:i]] = t[i+1:]
 	}
 	if forms := []string{source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV}; f.form != "" && !slices.Contains(forms, f.form) {
 		return s, usage("--from-format %s: formats are parquet, dynamodb-json, ion, json and csv", f.form)
