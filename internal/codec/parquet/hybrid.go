@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // hybridEncoder writes Parquet's RLE/bit-packed hybrid (Encodings.md, "Run Length Encoding / Bit-Packing Hybrid")
@@ -69,19 +70,13 @@ func (e *hybridEncoder) levels(v []byte) {
 			}
 			e.endRun()
 		}
-		if e.n > 0 || i+8 > len(v) {
+		if e.n == 0 {
+			i += e.packLevels(v[i:])
+		}
+		for i < len(v) && e.repeat < 8 && (e.n > 0 || i+8 > len(v)) {
 			e.put(uint32(v[i]))
 			i++
-			continue
 		}
-		word := binary.LittleEndian.Uint64(v[i:])
-		e.prev = uint32(word >> 56)
-		if word == uint64(e.prev)*everyByte {
-			e.repeat = 8
-		} else {
-			e.packLevels(word)
-		}
-		i += 8
 	}
 }
 
@@ -102,18 +97,42 @@ func equalBytes(v []byte, b byte) int {
 	return n
 }
 
-// packLevels appends a group of eight values, the bytes of word, each below 1<<width: neighbours are moved together,
-// then pairs, then fours.
-func (e *hybridEncoder) packLevels(word uint64) {
-	e.openGroup()
+// packLevels appends whole groups of eight up to one that is all the same, which begins a run, and returns how many
+// values it took.
+func (e *hybridEncoder) packLevels(v []byte) int {
+	w, i := e.width, 0
+	for ; i+8 <= len(v); i += 8 {
+		word := binary.LittleEndian.Uint64(v[i:])
+		e.prev = uint32(word >> 56)
+		if word == uint64(e.prev)*everyByte {
+			e.repeat = 8
+			return i + 8
+		}
+		if e.header < 0 || e.groups == groupsMax {
+			e.endPacked()
+			e.openPacked()
+		}
+		e.groups++
+		n := len(e.out)
+		if cap(e.out)-n < 8 {
+			e.out = slices.Grow(e.out, 8)
+		}
+		binary.LittleEndian.PutUint64(e.out[n:n+8], gathered(word, w))
+		e.out = e.out[:n+int(w)]
+		e.repeat = 0
+	}
+	return i
+}
+
+// gathered is the eight bytes of word, each below 1<<w, in 8*w bits: neighbours move together, then pairs, then fours.
+func gathered(word uint64, w uint) uint64 {
 	const bytes, pairs = 0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF
-	w := e.width
+	if w == 1 {
+		return word * 0x0102040810204080 >> 56
+	}
 	word = word&bytes | word>>8&bytes<<w
 	word = word&pairs | word>>16&pairs<<(2*w)
-	word = word&math.MaxUint32 | word>>32<<(4*w)
-	n := len(e.out)
-	e.out = binary.LittleEndian.AppendUint64(e.out, word)[:n+int(w)]
-	e.n, e.repeat = 0, 0
+	return word&math.MaxUint32 | word>>32<<(4*w)
 }
 
 // values appends values one by one, eight at once where they are no run.
@@ -134,7 +153,11 @@ func (e *hybridEncoder) values(v []uint32) {
 }
 
 func (e *hybridEncoder) pack() {
-	e.openGroup()
+	if e.header < 0 || e.groups == groupsMax {
+		e.endPacked()
+		e.openPacked()
+	}
+	e.groups++
 	g, w := &e.group, e.width
 	if w <= 16 {
 		// Four values fit a word; eight make 128 bits of which the lowest 8*width count.
@@ -158,16 +181,12 @@ func (e *hybridEncoder) pack() {
 	e.n, e.repeat = 0, 0
 }
 
-// openGroup makes the open bit-packed run ready for one group more.
-func (e *hybridEncoder) openGroup() {
-	if e.groups == 63 { // the header's one byte holds no more
-		e.endPacked()
-	}
-	if e.header < 0 {
-		e.header = len(e.out)
-		e.out = append(e.out, 0)
-	}
-	e.groups++
+// groupsMax is how many groups the one byte of a bit-packed run's header counts.
+const groupsMax = 63
+
+func (e *hybridEncoder) openPacked() {
+	e.header = len(e.out)
+	e.out = append(e.out, 0)
 }
 
 func (e *hybridEncoder) endPacked() {
