@@ -58,6 +58,31 @@ func TestPeerMinIO(t *testing.T) {
 				t.Errorf("%s: %v", kind, err)
 			}
 		}
+		// What is staged is of a bucket without settings; what is published has them, with and without a tail.
+		plain, err := s.S3(b.bucket, "some/prefix", S3Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			size int
+			tail string
+		}{{1000, "tail"}, {blob.PartBytesMin, ""}, {blob.PartBytesMin, "tail"}, {blob.PartBytesMin + 1, ""}, {3 * blob.PartBytesMin, ""}} {
+			name, body := fmt.Sprintf("%d%s", c.size, c.tail), blobtest.Bytes(c.size, 1)
+			if _, err := plain.Put(t.Context(), "staged-"+name, body, blob.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Publish(t.Context(), "staged-"+name, int64(c.size), []byte(c.tail), name, blob.PutOptions{}); err != nil {
+				t.Errorf("publish %s: %v", name, err)
+				continue
+			}
+			got, _, err := blob.ReadAll(t.Context(), plain, name, 1<<30)
+			if err != nil || string(got) != string(body)+c.tail {
+				t.Errorf("publish %s: %d bytes came out, %v", name, len(got), err)
+			}
+			if out, err := b.head(t.Context(), "some/prefix/"+name); err != nil || out.ServerSideEncryption != "aws:kms" {
+				t.Errorf("publish %s: it is encrypted by %v, %v", name, out.ServerSideEncryption, err)
+			}
+		}
 		b = open(t, S3Options{Settings: blob.Settings{SSE: "aws:kms", KMSKey: key + "-other"}}, false)
 		if err := writes["put"](t.Context(), b); err == nil || strings.Contains(err.Error(), "bug") {
 			t.Errorf("another key: %v", err)

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/xml"
@@ -22,9 +23,11 @@ type fakeS3 struct {
 
 	mu      sync.Mutex
 	objects map[string]*fakeObject
-	uploads map[string][]byte
+	uploads map[string][]byte // parts, by upload and number
 	tags    map[string]string
 	seen    []http.Header
+
+	completed int // how many uploads were asked to be completed
 }
 
 type fakeObject struct {
@@ -73,7 +76,15 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch op := operation(r); op {
 	case "put", "complete":
 		if op == "complete" {
-			body = f.uploads[r.URL.Query().Get("uploadId")]
+			f.completed++
+			body = nil
+			for n := 1; ; n++ {
+				part, ok := f.uploads[fmt.Sprintf("%s/%d", r.URL.Query().Get("uploadId"), n)]
+				if !ok {
+					break
+				}
+				body = append(body, part...)
+			}
 		}
 		if taken {
 			fakeError(w, 412, "PreconditionFailed")
@@ -86,9 +97,15 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "create":
 		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", key)
-	case "part":
-		f.uploads[r.URL.Query().Get("uploadId")] = body
+	case "part", "copy":
+		if op == "copy" {
+			body = f.copied(r)
+		}
+		f.uploads[r.URL.Query().Get("uploadId")+"/"+r.URL.Query().Get("partNumber")] = body
 		w.Header().Set("ETag", fakeETag(body))
+		if op == "copy" {
+			fmt.Fprintf(w, "<CopyPartResult><ETag>%s</ETag></CopyPartResult>", fakeETag(body))
+		}
 	case "tagging":
 		fmt.Fprint(w, "<Tagging><TagSet>")
 		for k, v := range f.tags {
@@ -105,13 +122,23 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("ETag", fakeETag(old.body))
-		_, _ = w.Write(old.body)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(old.body))
 	case "abort":
 		w.WriteHeader(204)
 	case "delete":
 		f.objects = map[string]*fakeObject{}
 		fmt.Fprint(w, "<DeleteResult></DeleteResult>")
 	}
+}
+
+// copied is the range of an object that a part is to be made of.
+func (f *fakeS3) copied(r *http.Request) []byte {
+	body := f.objects[strings.TrimPrefix(r.Header.Get("x-amz-copy-source"), "bucket/")].body
+	from, to := 0, len(body)-1
+	if given := r.Header.Get("x-amz-copy-source-range"); given != "" {
+		_, _ = fmt.Sscanf(given, "bytes=%d-%d", &from, &to)
+	}
+	return body[from : to+1]
 }
 
 func fakeETag(body []byte) string { return fmt.Sprintf(`"%x"`, md5.Sum(body)) }

@@ -20,6 +20,8 @@ const (
 	// copyPartTop is the largest part (S3UG:qfacts).
 	copyPartTop = 5 << 30
 	copyFlight  = 4
+	// sentEndBytes is how much of an object's end is sent where only a sent part tells its encryption.
+	sentEndBytes = 1
 )
 
 // Publish is blob.Bucket's: create, copy the staged bytes as parts inside the store, the tail as the last part,
@@ -65,7 +67,7 @@ func (b *S3) publish(ctx context.Context, staged string, stagedSize int64, tail 
 }
 
 func (b *S3) publishSmall(ctx context.Context, source blob.Info, tail []byte, final, key string, opts blob.PutOptions) (blob.Info, error) {
-	body, _, err := blob.ReadRange(ctx, b, source.Name, blob.ReadOptions{IfMatch: source.ETag}, blob.PartBytesMin)
+	body, _, err := blob.ReadRange(ctx, b, source.Name, blob.ReadOptions{IfMatch: source.ETag}, blob.PartBytesMin+sentEndBytes)
 	if err != nil {
 		return blob.Info{}, err
 	}
@@ -78,14 +80,27 @@ func (b *S3) publishParts(ctx context.Context, source blob.Info, from string, ta
 	if err != nil {
 		return blob.Info{}, err
 	}
-	copies := copyRanges(source.Size)
+	copied, sent := source.Size, tail
+	if u.isUntold() && len(tail) == 0 {
+		// Of a part that is copied such a store does not say its encryption: the end of the object is read and sent.
+		if copied -= sentEndBytes; copied < blob.PartBytesMin {
+			u.drop(ctx)
+			return b.publishSmall(ctx, source, nil, final, u.key, opts)
+		}
+		end := blob.ReadOptions{Offset: copied, Length: sentEndBytes, IfMatch: source.ETag}
+		if sent, _, err = blob.ReadRange(ctx, b, source.Name, end, sentEndBytes); err != nil {
+			u.drop(ctx)
+			return blob.Info{}, err
+		}
+	}
+	copies := copyRanges(copied)
 	group, limited := errgroup.WithContext(ctx)
 	group.SetLimit(copyFlight)
 	for i, r := range copies {
-		group.Go(func() error { return u.copyPart(limited, i+1, from, source.ETag, r, len(copies) == 1) })
+		group.Go(func() error { return u.copyPart(limited, i+1, from, source.ETag, r, r.Length == source.Size) })
 	}
-	if len(tail) > 0 {
-		group.Go(func() error { return u.part(limited, len(copies)+1, tail) })
+	if len(sent) > 0 {
+		group.Go(func() error { return u.part(limited, len(copies)+1, sent) })
 	}
 	if err := group.Wait(); err != nil {
 		u.drop(ctx)
@@ -150,7 +165,7 @@ func (u *upload) copyPart(ctx context.Context, n int, from, etag string, r blob.
 		return fault.New(fault.Unsupported, "%s copies a part and does not say its ETag", u.b.URL())
 	}
 	u.record(number, uploaded{size: r.Length, etag: out.CopyPartResult.ETag, crc32c: out.CopyPartResult.ChecksumCRC32C})
-	return nil
+	return u.tell(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled})
 }
 
 // copySource escapes a key for its header; slashes stay.

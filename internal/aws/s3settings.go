@@ -14,7 +14,8 @@ import (
 )
 
 // Which settings are verified when: encryption, key and bucket key come back with every reply to a write and are
-// checked each time; storage class, retention and tags are only told by reading, so the first object of each kind
+// checked each time. MinIO begins and completes a multipart upload without saying them, but says them of each part that is
+// sent (not of one that is copied): there a part tells before anything is visible, and a HEAD after the completion. Storage class, retention and tags are only told by reading, so the first object of each kind
 // of write (put, multipart, publish) is read back. A store that ignores a setting stores the object all the same:
 // callers that must not have one such object probe the bucket first (blob.ProbeConditional writes through here
 // too).
@@ -65,6 +66,12 @@ type encryption struct {
 	key       *string
 	bucketKey *bool
 }
+
+// asked tells whether an encryption was asked for that replies should confirm.
+func (b *S3) asked() bool { return b.options.SSE != "" }
+
+// silent is a reply that says nothing of encryption.
+func (e encryption) silent() bool { return e.sse == "" && deref(e.key) == "" && !deref(e.bucketKey) }
 
 // verifyReply checks what every reply carries.
 func (b *S3) verifyReply(e encryption) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,66 @@ func TestKeptSettings(t *testing.T) {
 		} {
 			if got := first.Get(name); got != want {
 				t.Errorf("%s sent %s: %q, want %q", kind, name, got, want)
+			}
+		}
+	}
+}
+
+// TestPartsTell: a store that says nothing of encryption when an upload begins and ends is believed once a part or a look
+// at the object says it, and refused before anything is visible when none does.
+func TestPartsTell(t *testing.T) {
+	big := blobtest.Bytes(blob.PartBytesMin+1000, 1)
+	publish := func(size int, tail string) func(context.Context, *S3) error {
+		return func(ctx context.Context, b *S3) error {
+			_, err := b.Publish(ctx, "staged", int64(size), []byte(tail), "final", blob.PutOptions{})
+			return err
+		}
+	}
+	for name, c := range map[string]struct {
+		write  func(context.Context, *S3) error
+		staged int
+		want   string // of the final object, behind what was staged
+	}{
+		"multipart":                  {writes["multipart"], 1, ""},
+		"publish":                    {publish(len(big), "tail"), len(big), "tail"},
+		"publish without tail":       {publish(len(big), ""), len(big), ""},
+		"publish of one small part":  {publish(blob.PartBytesMin, ""), blob.PartBytesMin, ""},
+		"publish of less than parts": {publish(1000, "tail"), 1000, "tail"},
+	} {
+		for _, says := range []struct {
+			operations []string
+			kms        string
+			ok         bool
+		}{
+			{[]string{"put", "part", "head"}, "aws:kms", true},
+			{[]string{"put", "part", "complete"}, "aws:kms", true},
+			{[]string{"put", "create", "head"}, "aws:kms", true},
+			{[]string{"put", "copy", "part", "head"}, "aws:kms", true},
+			{[]string{"head"}, "aws:kms", false},
+			{[]string{"head", "complete"}, "aws:kms", false},
+			{[]string{"put", "part", "head"}, "AES256", false},
+		} {
+			f := newFakeS3(t)
+			f.objects["staged"] = &fakeObject{body: big[:c.staged]}
+			f.reply = func(w http.ResponseWriter, r *http.Request) {
+				if slices.Contains(says.operations, operation(r)) {
+					w.Header().Set("X-Amz-Server-Side-Encryption", says.kms)
+				}
+			}
+			err := c.write(t.Context(), f.open(t, S3Options{Settings: blob.Settings{SSE: "aws:kms"}}))
+			if says.ok {
+				if err != nil {
+					t.Errorf("%s, said by %q: %v", name, says.operations, err)
+				} else if final := f.objects["final"]; final != nil && string(final.body) != string(big[:c.staged])+c.want {
+					t.Errorf("%s, said by %q: %d bytes came out of %d", name, says.operations, len(final.body), c.staged)
+				}
+				continue
+			}
+			if fault.KindOf(err) != fault.Unsupported || !strings.Contains(err.Error(), "setting sse:") {
+				t.Errorf("%s, %s said by %q: %v", name, says.kms, says.operations, err)
+			}
+			if f.completed > 0 {
+				t.Errorf("%s, %s said by %q: an object became visible", name, says.kms, says.operations)
 			}
 		}
 	}

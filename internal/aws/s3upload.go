@@ -60,11 +60,32 @@ func (b *S3) create(ctx context.Context, name string, opts blob.PutOptions, chec
 		return nil, err
 	}
 	u.id, u.whole = out.UploadId, u.checksums && out.ChecksumType == types.ChecksumTypeFullObject
-	if err := b.verifyReply(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled}); err != nil {
+	u.untold = b.asked()
+	if err := u.tell(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled}); err != nil {
 		u.drop(ctx)
 		return nil, err
 	}
 	return u, nil
+}
+
+// tell checks what a reply says of the upload's encryption, which is fixed from its beginning on. Not every reply says it.
+func (u *upload) tell(e encryption) error {
+	if e.silent() {
+		return nil
+	}
+	if err := u.b.verifyReply(e); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.untold = false
+	return nil
+}
+
+func (u *upload) isUntold() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.untold
 }
 
 // upload is a multipart upload of ours. A second Part of a number replaces the first, as it does in S3.
@@ -78,9 +99,10 @@ type upload struct {
 	checksums bool // parts carry a CRC32C
 	whole     bool // the store keeps one CRC32C of the whole object
 
-	mu    sync.Mutex
-	parts map[int32]uploaded
-	ended bool
+	mu     sync.Mutex
+	parts  map[int32]uploaded
+	untold bool // an encryption was asked for that no reply has confirmed
+	ended  bool
 }
 
 // uploaded is a part the store has.
@@ -124,7 +146,7 @@ func (u *upload) part(ctx context.Context, n int, body []byte) error {
 	}
 	done.etag = out.ETag
 	u.record(number, done)
-	return nil
+	return u.tell(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled})
 }
 
 func (u *upload) record(n int32, p uploaded) {
@@ -187,6 +209,10 @@ func (u *upload) Complete(ctx context.Context) (blob.Info, error) {
 
 // complete makes the object visible. once is for conditional steps whose lost answer the caller resolves.
 func (u *upload) complete(ctx context.Context, kind string, once bool) (blob.Info, error) {
+	if u.isUntold() { // nothing is visible yet
+		u.drop(ctx)
+		return blob.Info{}, u.b.verifyReply(encryption{})
+	}
 	parts, size, err := u.completed()
 	if err != nil {
 		return blob.Info{}, err
@@ -214,13 +240,25 @@ func (u *upload) complete(ctx context.Context, kind string, once bool) (blob.Inf
 	if want, got := deref(in.ChecksumCRC32C), deref(out.ChecksumCRC32C); want != "" && got != "" && want != got {
 		return blob.Info{}, fault.New(fault.Corrupt, "sent bytes with CRC32C %s, the store has %s", want, got)
 	}
-	if err := u.b.verifyReply(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled}); err != nil {
+	if err := u.verifyEncryption(ctx, encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled}); err != nil {
 		return blob.Info{}, err
 	}
 	if err := u.b.verifyStored(ctx, kind, u.key, u.until); err != nil {
 		return blob.Info{}, err
 	}
 	return blob.Info{Name: u.name, Size: size, ETag: deref(out.ETag), Metadata: u.metadata}, nil
+}
+
+// verifyEncryption checks the completed object: by the reply, or where that says nothing, by a look at the object.
+func (u *upload) verifyEncryption(ctx context.Context, e encryption) error {
+	if u.b.asked() && e.silent() {
+		out, err := u.b.head(ctx, u.key)
+		if err != nil {
+			return err
+		}
+		e = encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled}
+	}
+	return u.b.verifyReply(e)
 }
 
 // lost finds what a Complete without success means. An upload that is no more, after an attempt whose answer was lost,
