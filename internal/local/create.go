@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dynaferry/internal/item"
+	"dynaferry/internal/local/store"
 )
 
 // layout is what CreateTable says about keys, and throughput what it and UpdateTable say about capacity.
@@ -254,7 +255,7 @@ func (c *call) createTable() error {
 	if err != nil {
 		return fmt.Errorf("write the definition of %s: %w", name, err)
 	}
-	id, err := c.db.store.CreateTable(text, name)
+	id, err := c.db.store.CreateTable(text, name, store.Settings{})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (db *DB) redefine(t *table, def *definition) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the definition of %s: %w", def.Name, err)
 	}
-	if err := db.store.UpdateTable(t.id, text); err != nil {
+	if err := db.store.UpdateTable(t.id, text, store.Settings{}); err != nil {
 		return nil, err
 	}
 	changed := &table{def: def, id: t.id, keys: def.Keys, limit: t.limit}

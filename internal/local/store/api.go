@@ -13,6 +13,7 @@ type Options struct {
 	Size      func(raw []byte) int // an item's size for the table's byte count and Commit.OldSize; nil: len(raw)
 	Clock     func() time.Time     // nil: time.Now; commit times are its running maximum
 	Retention time.Duration        // how long a segment is kept after its last record even when nothing points into it
+	Entries   EntriesFunc          // an item's index entries; nil: there are no indexes
 
 	SegmentBytes int64 // size of a log segment, 0: 64 MB (4 MB in memory); tests make it small
 	CacheBytes   int64 // the index's block cache, 0: 24 MB
@@ -28,7 +29,34 @@ type Table struct {
 	ID         TableID
 	Name       string
 	Definition []byte
+	Settings   Settings
 }
+
+// IndexID names an index within its table; the caller chooses it and never uses it twice for one table.
+type IndexID uint32
+
+// StreamID names a stream for good, over all tables; NewStream gives them. 0 is no stream.
+type StreamID uint32
+
+// Settings say what the store keeps of a table beside its items. The zero value keeps nothing more.
+type Settings struct {
+	Indexes   []IndexID     // that entries are kept for; one that is new has those of later writes only until BuildIndex
+	Stream    StreamID      // 0: none. Another id ends the stream before and begins this one
+	Shards    int           // that a stream begins with, even parts of the hash space; 0: 1
+	OldImages bool          // changes of the stream tell the item as it was before
+	History   time.Duration // StateAt and Changes reach back so far, but not to before History became more than 0
+}
+
+// Entry says that an item stands in an index under Key, whose Hash and Range are made as those of items; Range is nil
+// in an index without a sort key. The store adds the item's own key behind it, so any number of items may share a Key.
+type Entry struct {
+	Index IndexID
+	Key   Key
+}
+
+// EntriesFunc appends the entries of an item to dst: a pure function of the table's definition and the item, called
+// under the lock of the item's key. Entries of indexes that Settings do not name are ignored.
+type EntriesFunc func(dst []Entry, definition, raw []byte) []Entry
 
 // Op is what a write does to its key.
 type Op uint8
@@ -50,7 +78,9 @@ type Write struct {
 	Table  TableID
 	Key    Key
 	Blind  bool // Decide does not look at old: it gets nil and the value is not read; Commit.Existed still tells
-	Decide Decide
+	// Service marks a change of the service's own, a deletion by TTL for instance; Change tells it.
+	Service bool
+	Decide  Decide
 }
 
 // Commit tells what became of a write. Seq and Time are 0 when nothing was written.
@@ -78,6 +108,7 @@ type Key struct {
 type ScanOptions struct {
 	Segment, Segments int // part Segment of Segments even parts of the hash space; Segments 0 or 1: all
 	After             Key // start behind this key, which need not exist; zero: at the start
+	AfterBase         Key // ScanIndex: behind the entry of this item under After; zero: behind all entries of After
 	Limit             int // stop after so many items; 0: no limit. A small limit also reads ahead less
 }
 
@@ -88,6 +119,7 @@ type QueryOptions struct {
 	Prefix                         []byte // only sort keys that start with these encoded bytes (begins_with)
 	Descending                     bool
 	After                          []byte // start behind this sort key in the direction of travel; nil: at the start
+	AfterBase                      Key    // QueryIndex: behind the entry of this item under After; zero: all entries of After
 	Limit                          int    // as in ScanOptions
 }
 

@@ -62,7 +62,7 @@ func benchStore(b *testing.B, o Options) (*Store, TableID) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	id, err := s.CreateTable([]byte(`{}`), "Orders")
+	id, err := s.CreateTable([]byte(`{}`), "Orders", Settings{})
 	if err != nil {
 		b.Fatal(err)
 	}

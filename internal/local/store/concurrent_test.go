@@ -272,7 +272,7 @@ func TestDropGivesRoomBack(t *testing.T) {
 	s := mustOpen(t, Options{Dir: "/db", SegmentBytes: 8 << 10, fs: vfs.NewMem()})
 	defer s.Close()
 	a := mustCreate(t, s)
-	b, err := s.CreateTable(nil, "B")
+	b, err := s.CreateTable(nil, "B", Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +378,7 @@ func TestClosed(t *testing.T) {
 	}
 	_, updateErr := s.Update(context.Background(), id, keyOf("k", ""), func([]byte) (Op, []byte, error) { return OpNone, nil, nil })
 	_, _, getErr := s.Get(id, keyOf("k", ""))
-	_, createErr := s.CreateTable(nil, "X")
+	_, createErr := s.CreateTable(nil, "X", Settings{})
 	for what, err := range map[string]error{"iterator": it.Close(), "update": updateErr, "get": getErr, "create": createErr,
 		"drop": s.DropTable(id), "scan": s.Scan(id, ScanOptions{}).Close()} {
 		if fault.KindOf(err) != fault.Unavailable {

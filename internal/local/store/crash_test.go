@@ -154,7 +154,7 @@ func mustOpen(t testing.TB, o Options) *Store {
 
 func mustCreate(t testing.TB, s *Store) TableID {
 	t.Helper()
-	id, err := s.CreateTable([]byte(`{}`), "T")
+	id, err := s.CreateTable([]byte(`{}`), "T", Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func TestFailedSyncStopsWriting(t *testing.T) {
 			if err := put("a", "3"); !errors.Is(err, boom) || fault.KindOf(err) != fault.Unavailable || fault.HintOf(err) == "" {
 				t.Fatalf("a write after the failed one says %v", err)
 			}
-			if _, err := s.CreateTable(nil, "U"); !errors.Is(err, boom) {
+			if _, err := s.CreateTable(nil, "U", Settings{}); !errors.Is(err, boom) {
 				t.Fatalf("a table after the failed write: %v", err)
 			}
 			if got, _, err := s.Get(id, keyOf("a", "")); err != nil || string(got) != "1" {

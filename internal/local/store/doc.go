@@ -16,7 +16,7 @@
 // EncodeNumber and EncodeBinary.
 //
 //	s, err := store.Open(store.Options{Dir: dir})
-//	id, err := s.CreateTable(def, "Orders")
+//	id, err := s.CreateTable(def, "Orders", store.Settings{})
 //	key := store.Key{Hash: store.EncodeString(nil, []byte("o-1"))}
 //	_, err = s.Update(ctx, id, key, func(old []byte) (store.Op, []byte, error) { return store.OpPut, raw, nil })
 //	it := s.Scan(id, store.ScanOptions{Segment: 0, Segments: 4})

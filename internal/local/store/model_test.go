@@ -86,7 +86,7 @@ func (k *machine) Create(t *rapid.T) {
 	k.n++
 	def, name := fmt.Sprintf(`{"n":%d}`, k.n), fmt.Sprintf("t%d", k.n%4)
 	taken := slices.ContainsFunc(slices.Collect(maps.Values(k.m.tables)), func(m *modelTable) bool { return m.name == name })
-	id, err := k.s.CreateTable([]byte(def), name)
+	id, err := k.s.CreateTable([]byte(def), name, Settings{})
 	if taken {
 		if err == nil {
 			t.Fatalf("two tables named %s", name)
@@ -118,7 +118,7 @@ func (k *machine) Define(t *rapid.T) {
 	id, m := k.table(t)
 	k.n++
 	m.def = fmt.Sprintf(`{"again":%d}`, k.n)
-	if err := k.s.UpdateTable(id, []byte(m.def)); err != nil {
+	if err := k.s.UpdateTable(id, []byte(m.def), Settings{}); err != nil {
 		t.Fatalf("update: %v", err)
 	}
 }

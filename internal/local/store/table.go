@@ -10,7 +10,7 @@ import (
 
 // CreateTable adds a table and returns its id once that is durable. Names are unique: Conflict. The definition is the
 // caller's JSON and comes back from Tables as it is.
-func (s *Store) CreateTable(definition []byte, name string) (TableID, error) {
+func (s *Store) CreateTable(definition []byte, name string, settings Settings) (TableID, error) {
 	s.ddl.Lock()
 	defer s.ddl.Unlock()
 	s.gate.RLock()
@@ -21,7 +21,7 @@ func (s *Store) CreateTable(definition []byte, name string) (TableID, error) {
 		}
 	}
 	s.lastTable++ // an id whose creation fails is not used again either
-	t := &Table{ID: s.lastTable, Name: name, Definition: bytes.Clone(definition)}
+	t := &Table{ID: s.lastTable, Name: name, Definition: bytes.Clone(definition), Settings: settings}
 	g, err := s.log1(kindTableCreate, t)
 	s.gate.RUnlock()
 	if err == nil {
@@ -34,8 +34,8 @@ func (s *Store) CreateTable(definition []byte, name string) (TableID, error) {
 	return t.ID, nil
 }
 
-// UpdateTable replaces a table's definition.
-func (s *Store) UpdateTable(id TableID, definition []byte) error {
+// UpdateTable replaces a table's definition and its settings, for all writes that begin after it returns.
+func (s *Store) UpdateTable(id TableID, definition []byte, settings Settings) error {
 	s.ddl.Lock()
 	defer s.ddl.Unlock()
 	s.gate.RLock()
@@ -44,7 +44,7 @@ func (s *Store) UpdateTable(id TableID, definition []byte) error {
 		s.gate.RUnlock()
 		return noTable(id)
 	}
-	t := &Table{ID: id, Name: old.Name, Definition: bytes.Clone(definition)}
+	t := &Table{ID: id, Name: old.Name, Definition: bytes.Clone(definition), Settings: settings}
 	g, err := s.log1(kindTableUpdate, t)
 	s.gate.RUnlock()
 	if err == nil {
