@@ -35,12 +35,16 @@ type Shredder struct {
 	full   bool // LeavesMax was reached: the columns stay what they are
 	lent   bool // the columns' memory is lent to a Slab
 	raw    int
+	recent [recentSlots]*col // columns found last, by what is quickly seen of their names
 	extra  extras
 	space  []byte
 	path   []byte
 	order  []int
 	err    error
 }
+
+// recentSlots are enough for the names that begin the different parts of different kinds of items.
+const recentSlots = 256
 
 // NewShredder returns a Shredder without rows.
 func NewShredder(o ShredOptions) *Shredder {
@@ -64,6 +68,7 @@ func (s *Shredder) build(schema *Schema) {
 	s.root = &col{closed: s.opts.Schema != nil || s.opts.Base != nil && s.opts.OnNew != Evolve}
 	s.root.field.Spilled = schema.Spilled
 	s.leaves = 0
+	clear(s.recent[:])
 	s.root.names = newNamer(schema.Extra)
 	for _, name := range s.opts.Reserved {
 		s.root.names.take(name)
@@ -248,11 +253,18 @@ func (s *Shredder) members(c *col, it item.Item, i int) {
 
 // find returns the column of a member whose name was guessed wrong, nil when it has none; its value is done with then.
 func (s *Shredder) find(c, guess *col, it item.Item, at int) *col {
-	name := it.Text(at)
-	if guess != nil && guess.next != nil && guess.next.source == string(name) {
+	token, src := &it.Tape[at], it.Src[:cap(it.Src)]
+	if guess != nil && guess.next != nil && guess.next.name.is(src, token) {
 		return guess.next
 	}
+	// Where items of several kinds lie side by side most wrong guesses are of names that came before.
+	slot := &s.recent[(int(src[token.Off])+int(token.End-token.Off)<<3+c.id<<5)%recentSlots]
+	if kid := *slot; kid != nil && kid.parent == c && kid.name.is(src, token) {
+		return kid
+	}
+	name := it.Text(at)
 	if kid := c.kids[string(name)]; kid != nil {
+		*slot = kid
 		return kid
 	}
 	if c.closed {

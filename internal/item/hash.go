@@ -255,10 +255,10 @@ func (h *Hasher) decode(content []byte, flags Flags) []byte {
 	return h.decoded
 }
 
-// nameBits sets the size of the cache of name hashes: more than the distinct names of most tables, small enough for the
-// first-level cache.
+// nameBits sets the size of the cache of name hashes: so much more than the distinct names of most tables that two of them
+// seldom share a slot. Only the slots in use take room in the first-level cache.
 const (
-	nameBits  = 8
+	nameBits  = 10
 	nameSlots = 1 << nameBits
 )
 

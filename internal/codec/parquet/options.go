@@ -24,8 +24,9 @@ const (
 	PageBytesDefault = 256 << 10
 	// PageRowsMax bounds the rows of a page whose values encode to next to nothing, so that the page index stays useful.
 	PageRowsMax = 1 << 15
-	// RowGroupBytesDefault is the encoded size before compression at which a row group ends.
-	RowGroupBytesDefault = 128 << 20
+	// RowGroupBytesDefault is the encoded size before compression at which a row group ends: some 10 MB in the file, whose
+	// chunks are single ranged reads, in half the memory (writer and reader) and time of first touch that 128 MB take.
+	RowGroupBytesDefault = 64 << 20
 	// RowGroupRowsMax bounds a row group of tiny rows: readers hand out row groups as their unit of work.
 	RowGroupRowsMax = 1 << 20
 	// HeldBytesDefault is what a writer may hold in memory before it ends a row group early.

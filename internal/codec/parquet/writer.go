@@ -1,7 +1,6 @@
 package parquet
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 
@@ -17,7 +16,7 @@ const magic = "PAR1"
 // concurrent use; a worker has its own.
 type Writer struct {
 	o      Options
-	out    *bufio.Writer
+	out    io.Writer
 	offset int64
 	err    error
 	meta   *FileMeta
@@ -36,10 +35,10 @@ type Writer struct {
 	head      []byte
 }
 
-// NewWriter begins a data part on w. Errors of the options appear at the first Write or at Close.
+// NewWriter begins a data part on w, which gets a page or dictionary a call. Errors of the options appear at the first Write or at Close.
 func NewWriter(w io.Writer, o Options) *Writer {
 	o, err := o.filled()
-	p := &Writer{o: o, out: bufio.NewWriterSize(w, 256<<10), err: err, meta: &FileMeta{Codec: o.Compression}}
+	p := &Writer{o: o, out: w, err: err, meta: &FileMeta{Codec: o.Compression}}
 	if err == nil {
 		p.compress, p.err = newCompressor(o.Compression, o.Level)
 	}
@@ -103,9 +102,6 @@ func (w *Writer) Close() (*FileMeta, error) {
 	w.closed = true
 	if w.err == nil {
 		w.err = w.endRowGroup()
-	}
-	if w.err == nil {
-		w.err = w.out.Flush()
 	}
 	if w.err != nil {
 		return nil, w.err
