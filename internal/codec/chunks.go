@@ -1,6 +1,9 @@
 package codec
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // Chunks is an optional power of an io.Reader that a format's reader asks for by assertion: it lends its own buffer, so
 // that lines are scanned where they were decompressed. codec/inflate and codec/compress have it.
@@ -57,16 +60,18 @@ func (c *chunks) Next(keep int) ([]byte, error) {
 	return c.buf[:c.end], nil
 }
 
-// Window is what a format's reader looks at: the bytes of a stream that it has not used up yet.
+// Window is what a format's reader looks at: the bytes of a stream that it has not used up yet. A reader that uses them up
+// by AdvanceLines and SkipLine alone knows the line it is at.
 type Window struct {
 	src    Chunks
 	data   []byte
 	offset int64
+	line   int64
 	err    error
 }
 
 // NewWindow returns an empty window at the beginning of r.
-func NewWindow(r io.Reader) *Window { return &Window{src: NewChunks(r)} }
+func NewWindow(r io.Reader) *Window { return &Window{src: NewChunks(r), line: 1} }
 
 // Bytes returns what is in the window; valid until More.
 func (w *Window) Bytes() []byte { return w.data }
@@ -78,6 +83,41 @@ func (w *Window) Offset() int64 { return w.offset }
 func (w *Window) Advance(n int) {
 	w.data = w.data[n:]
 	w.offset += int64(n)
+}
+
+// Line is the number, from 1, of the line that Bytes()[0] is of.
+func (w *Window) Line() int64 { return w.line }
+
+var newline = []byte{'\n'}
+
+// AdvanceLines uses n bytes up and counts the lines that end in them.
+func (w *Window) AdvanceLines(n int) {
+	w.line += int64(bytes.Count(w.data[:n], newline))
+	w.Advance(n)
+}
+
+// SkipLine uses up what is left of a line, its line feed included, without holding it. At the stream's end that is io.EOF.
+func (w *Window) SkipLine() error {
+	for {
+		if i := bytes.IndexByte(w.data, '\n'); i >= 0 {
+			w.AdvanceLines(i + 1)
+			return nil
+		}
+		w.AdvanceLines(len(w.data))
+		if err := w.More(); err != nil {
+			return err
+		}
+	}
+}
+
+// AtLeast makes the window hold n bytes, or returns io.EOF or the stream's error when there are fewer.
+func (w *Window) AtLeast(n int) error {
+	for len(w.data) < n {
+		if err := w.More(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // More appends at least one byte to the window, or returns io.EOF or the stream's error and leaves it as it is.

@@ -59,7 +59,6 @@ type Reader struct {
 	columns   []column // nil before the header
 	scan      scanner
 	cells     cells
-	line      int64 // physical line at the window's beginning
 	err       error // sticky
 }
 
@@ -75,7 +74,7 @@ func NewReader(r io.Reader, opts ReaderOptions) *Reader {
 	if opts.Default == "" {
 		opts.Default = Text
 	}
-	z := &Reader{win: codec.NewWindow(r), opts: opts, line: 1, cells: newCells()}
+	z := &Reader{win: codec.NewWindow(r), opts: opts, cells: newCells()}
 	z.delimiter, z.err = checkDelimiter(opts.Delimiter)
 	for _, spec := range opts.Types {
 		if _, err := ParseSpec(string(spec)); err != nil && z.err == nil {
@@ -104,7 +103,7 @@ func (r *Reader) Read(b *item.Batch) error {
 	if r.err == nil && r.columns == nil {
 		r.err = r.header()
 	}
-	b.FirstLine, b.Offset = r.line, r.win.Offset()
+	b.FirstLine, b.Offset = r.win.Line(), r.win.Offset()
 	r.cells.begin(b)
 	for r.err == nil && len(b.Src) < r.opts.BatchBytes {
 		r.err = r.record(b)
@@ -120,12 +119,8 @@ const byteOrderMark = "\ufeff"
 
 // header takes the columns' names from the options or the first record, and their Specs.
 func (r *Reader) header() error {
-	for len(r.win.Bytes()) < len(byteOrderMark) {
-		if err := r.win.More(); err == io.EOF {
-			break
-		} else if err != nil {
-			return err
-		}
+	if err := r.win.AtLeast(len(byteOrderMark)); err != nil && err != io.EOF {
+		return err
 	}
 	switch data := r.win.Bytes(); {
 	case bytes.HasPrefix(data, []byte(byteOrderMark)):
@@ -162,7 +157,7 @@ func (r *Reader) header() error {
 		if err := r.setColumns(names); err != nil {
 			return err
 		}
-		r.advance(n)
+		r.win.AdvanceLines(n)
 	}
 	return r.setColumns(names)
 }
@@ -195,7 +190,7 @@ func (r *Reader) setColumns(names []string) error {
 
 // at adds the place of the window's beginning.
 func (r *Reader) at(err error) error {
-	return fault.At(fault.As(fault.Corrupt, err), fault.Place{Line: r.line, Offset: r.win.Offset()})
+	return fault.At(fault.As(fault.Corrupt, err), fault.Place{Line: r.win.Line(), Offset: r.win.Offset()})
 }
 
 // record reads one record.
@@ -208,7 +203,7 @@ func (r *Reader) record(b *item.Batch) error {
 		return err
 	}
 	if r.scan.blank {
-		r.advance(n)
+		r.win.AdvanceLines(n)
 		return nil
 	}
 	raw := r.win.Bytes()[:n]
@@ -217,7 +212,7 @@ func (r *Reader) record(b *item.Batch) error {
 			return err
 		}
 	}
-	r.advance(n)
+	r.win.AdvanceLines(n)
 	return nil
 }
 
@@ -230,7 +225,7 @@ func (r *Reader) item(b *item.Batch, raw []byte) error {
 		return r.invalidUTF8()
 	}
 	build := r.cells.build
-	build.Begin(uint32(r.line - b.FirstLine))
+	build.Begin(uint32(r.win.Line() - b.FirstLine))
 	for i := range r.columns {
 		c := &r.columns[i]
 		text, quoted := r.scan.text(i)
@@ -289,7 +284,7 @@ func withoutApostrophe(text []byte) []byte {
 
 // reject hands a record over with the line and offset of its beginning.
 func (r *Reader) reject(raw []byte, err error) error {
-	place := fault.Place{Line: r.line, Offset: r.win.Offset(), Path: fault.PlaceOf(err).Path}
+	place := fault.Place{Line: r.win.Line(), Offset: r.win.Offset(), Path: fault.PlaceOf(err).Path}
 	err = fault.At(err, fault.Place{Line: place.Line, Offset: place.Offset})
 	if r.opts.Rejects == nil {
 		return err
@@ -308,28 +303,5 @@ func (r *Reader) badLine(bad *scanError) error {
 	if err := r.reject(raw, fault.New(bad.kind, "csv: %s", bad.what)); err != nil {
 		return err
 	}
-	return r.skipLine()
+	return r.win.SkipLine()
 }
-
-// skipLine uses up the line at the front without holding it.
-func (r *Reader) skipLine() error {
-	for {
-		data := r.win.Bytes()
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			r.advance(i + 1)
-			return nil
-		}
-		r.advance(len(data))
-		if err := r.win.More(); err != nil {
-			return err
-		}
-	}
-}
-
-// advance uses n bytes up and counts their lines.
-func (r *Reader) advance(n int) {
-	r.line += int64(bytes.Count(r.win.Bytes()[:n], newline))
-	r.win.Advance(n)
-}
-
-var newline = []byte{'\n'}

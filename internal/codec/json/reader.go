@@ -49,7 +49,6 @@ type Reader struct {
 	opts   ReaderOptions
 	parser parser
 	shape  shape
-	line   int64 // number of the line at the window's beginning
 	first  bool  // no element of the array was read yet
 	err    error // sticky
 }
@@ -62,13 +61,13 @@ func NewReader(r io.Reader, opts ReaderOptions) *Reader {
 	if opts.BatchBytes == 0 {
 		opts.BatchBytes = BatchBytes
 	}
-	return &Reader{win: codec.NewWindow(r), opts: opts, parser: newParser(opts.Types), line: 1, first: true}
+	return &Reader{win: codec.NewWindow(r), opts: opts, parser: newParser(opts.Types), first: true}
 }
 
 // Read implements codec.Reader.
 func (r *Reader) Read(b *item.Batch) error {
 	b.Reset()
-	b.FirstLine, b.Offset = r.line, r.win.Offset()
+	b.FirstLine, b.Offset = r.win.Line(), r.win.Offset()
 	r.parser.begin(b)
 	for r.err == nil && len(b.Src) < r.opts.BatchBytes {
 		r.err = r.record()
@@ -97,12 +96,12 @@ func (r *Reader) record() error {
 // take parses the n bytes at the front as one record, uses them up and tells whether they were an item.
 func (r *Reader) take(n int) (fine bool, err error) {
 	raw := r.win.Bytes()[:n]
-	problem := r.parser.parse(raw, fault.Place{Line: r.line, Offset: r.win.Offset()})
+	problem := r.parser.parse(raw, fault.Place{Line: r.win.Line(), Offset: r.win.Offset()})
 	if problem != nil {
 		err = r.reject(raw, problem)
 	}
 	if err == nil {
-		r.advance(n)
+		r.win.AdvanceLines(n)
 	}
 	return problem == nil, err
 }
@@ -111,19 +110,13 @@ func (r *Reader) take(n int) (fine bool, err error) {
 func (r *Reader) reject(raw []byte, err error) error {
 	place := fault.PlaceOf(err)
 	if place.Line == 0 {
-		place = fault.Place{Line: r.line, Offset: r.win.Offset()}
+		place = fault.Place{Line: r.win.Line(), Offset: r.win.Offset()}
 		err = fault.At(err, place)
 	}
 	if r.opts.Rejects == nil {
 		return err
 	}
 	return r.opts.Rejects(codec.Reject{Place: place, Raw: raw, Err: err})
-}
-
-// advance uses n bytes up and counts their lines.
-func (r *Reader) advance(n int) {
-	r.line += int64(bytes.Count(r.win.Bytes()[:n], newline))
-	r.win.Advance(n)
 }
 
 var newline = []byte{'\n'}
@@ -151,7 +144,7 @@ func (r *Reader) lineRecord() error {
 // takeLine takes a line that is not blank.
 func (r *Reader) takeLine(n int) error {
 	if len(bytes.TrimLeft(r.win.Bytes()[:n], space)) == 0 {
-		r.advance(n)
+		r.win.AdvanceLines(n)
 		return nil
 	}
 	_, err := r.take(n)
@@ -166,23 +159,8 @@ func (r *Reader) tooLong() error {
 	if err := r.reject(r.win.Bytes()[:r.opts.RecordBytesMax], err); err != nil {
 		return err
 	}
-	r.advance(r.opts.RecordBytesMax)
-	return r.skipLine()
-}
-
-// skipLine uses up what is left of a line.
-func (r *Reader) skipLine() error {
-	for {
-		data := r.win.Bytes()
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			r.advance(i + 1)
-			return nil
-		}
-		r.advance(len(data))
-		if err := r.win.More(); err != nil {
-			return err
-		}
-	}
+	r.win.AdvanceLines(r.opts.RecordBytesMax)
+	return r.win.SkipLine()
 }
 
 // skipSpace uses white space up and returns the byte behind it.
@@ -190,7 +168,7 @@ func (r *Reader) skipSpace() (byte, error) {
 	for {
 		data := r.win.Bytes()
 		rest := bytes.TrimLeft(data, space)
-		r.advance(len(data) - len(rest))
+		r.win.AdvanceLines(len(data) - len(rest))
 		if len(rest) > 0 {
 			return rest[0], nil
 		}

@@ -17,7 +17,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // one.
 func (r *Reader) detect() error {
 	if r.win.Offset() == 0 {
-		if err := r.atLeast(len(byteOrderMark)); err != nil && err != io.EOF {
+		if err := r.win.AtLeast(len(byteOrderMark)); err != nil && err != io.EOF {
 			return err
 		}
 		if bytes.HasPrefix(r.win.Bytes(), byteOrderMark) {
@@ -30,7 +30,7 @@ func (r *Reader) detect() error {
 	}
 	if c == '[' {
 		r.shape = array
-		r.advance(1)
+		r.win.AdvanceLines(1)
 		return nil
 	}
 	r.shape = lines
@@ -55,15 +55,6 @@ func (r *Reader) detect() error {
 		r.shape = sequence
 	case end.resync && bytes.Count(data[:end.n], newline) > 1:
 		r.shape = sequence
-	}
-	return nil
-}
-
-func (r *Reader) atLeast(n int) error {
-	for len(r.win.Bytes()) < n {
-		if err := r.win.More(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -162,7 +153,7 @@ func (r *Reader) sequenceRecord() error {
 	if err != nil || fine || end.resync {
 		return err
 	}
-	if err := r.skipLine(); err != nil {
+	if err := r.win.SkipLine(); err != nil {
 		return err
 	}
 	return r.resync()
@@ -171,13 +162,13 @@ func (r *Reader) sequenceRecord() error {
 // resync skips lines that do not begin with '{'.
 func (r *Reader) resync() error {
 	for {
-		if err := r.atLeast(1); err != nil {
+		if err := r.win.AtLeast(1); err != nil {
 			return err
 		}
 		if r.win.Bytes()[0] == '{' {
 			return nil
 		}
-		if err := r.skipLine(); err != nil {
+		if err := r.win.SkipLine(); err != nil {
 			return err
 		}
 	}
@@ -192,7 +183,7 @@ func (r *Reader) arrayRecord() error {
 		return r.cut(err)
 	}
 	if c == ']' && r.first {
-		r.advance(1)
+		r.win.AdvanceLines(1)
 		r.shape = over
 		return nil
 	}
@@ -211,7 +202,7 @@ func (r *Reader) arrayRecord() error {
 		return r.cut(io.EOF)
 	}
 	if !well(r.win.Bytes()[:end.n]) {
-		return r.parser.parse(r.win.Bytes()[:end.n], fault.Place{Line: r.line, Offset: r.win.Offset()})
+		return r.parser.parse(r.win.Bytes()[:end.n], fault.Place{Line: r.win.Line(), Offset: r.win.Offset()})
 	}
 	if _, err := r.take(end.n); err != nil {
 		return err
@@ -227,7 +218,7 @@ func (r *Reader) arrayRecord() error {
 	default:
 		return r.damaged("no comma behind an element of the array")
 	}
-	r.advance(1)
+	r.win.AdvanceLines(1)
 	return nil
 }
 
@@ -282,5 +273,5 @@ func (r *Reader) cut(err error) error {
 }
 
 func (r *Reader) damaged(what string) error {
-	return fault.At(fault.New(fault.Corrupt, "json: %s", what), fault.Place{Line: r.line, Offset: r.win.Offset()})
+	return fault.At(fault.New(fault.Corrupt, "json: %s", what), fault.Place{Line: r.win.Line(), Offset: r.win.Offset()})
 }
