@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
@@ -62,8 +63,11 @@ type governed struct {
 	err     error
 }
 
-// read puts the governor and scanner of a table source into o.
-func (g *governed) read(ctx context.Context, env *Env, src source.Source, budget string, o *source.ReadOptions) error {
+// read has the scan of a table keep to the budget and tell the units it takes, where spent is set. Files have no budget.
+func (g *governed) read(ctx context.Context, env *Env, src source.Source, budget string, o *source.ReadOptions, spent func(units float64)) error {
+	if src.Info().Kind != source.KindTable {
+		return nil
+	}
 	g.once.Do(func() {
 		table := src.Info().Table
 		if g.gov, g.err = newGovernor(env, table, budget, dynamo.Read); g.err != nil {
@@ -73,6 +77,9 @@ func (g *governed) read(ctx context.Context, env *Env, src source.Source, budget
 		g.scanner, g.err = dynamo.NewScanner(client, g.gov, table), err
 	})
 	o.Governor, o.Scanner = g.gov, g.scanner
+	if spent != nil {
+		o.Pages = func(units float64, _ time.Time) { spent(units) }
+	}
 	return g.err
 }
 

@@ -116,38 +116,18 @@ type reading struct {
 
 func (t *reading) unit(ctx context.Context, u source.Unit) error {
 	o := source.ReadOptions{Rejects: t.dead.reject}
-	if t.src.Info().Kind == source.KindTable {
-		if err := t.job.gov.read(ctx, t.job.env, t.src, t.job.set.ReadUnits, &o); err != nil {
-			return err
-		}
-		o.Pages = func(units float64, _ time.Time) {
-			t.res.Units += units
-			t.a.Meter.Note("read units", units)
-		}
-	}
-	in, err := t.src.Read(ctx, u, o)
+	err := t.job.gov.read(ctx, t.job.env, t.src, t.job.set.ReadUnits, &o, func(units float64) {
+		t.res.Units += units
+		t.a.Meter.Note("read units", units)
+	})
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	var b item.Batch
-	for {
-		err := in.Read(&b)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return readUnit(ctx, t.src, u, o, func(b *item.Batch) error {
 		t.res.Read += int64(b.Len())
 		t.a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
-		if err := t.out.Write(t.pass.batch(&b)); err != nil {
-			return err
-		}
-	}
+		return t.out.Write(t.pass.batch(b))
+	})
 }
 
 func (t *reading) finish() (*taskResult, error) {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -87,55 +86,31 @@ func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, reject codec
 		return err
 	}
 	o := source.ReadOptions{Rejects: reject}
-	if src.Info().Kind == source.KindTable {
-		if err := j.reads.read(ctx, j.env, src, j.set.ReadUnits, &o); err != nil {
+	err = j.reads.read(ctx, j.env, src, j.set.ReadUnits, &o, func(units float64) { a.Meter.Note("read units", units) })
+	if err != nil {
+		return err
+	}
+	compose := composer{columns: j.set.Compose}
+	var open *item.Batch // one that a unit's end left empty serves the next
+	fill := func() *item.Batch {
+		if open == nil {
+			open = next()
+		}
+		return open
+	}
+	hand := func(b *item.Batch) error {
+		open = nil
+		if err := compose.apply(b); err != nil {
 			return err
 		}
-		o.Pages = func(units float64, _ time.Time) { a.Meter.Note("read units", units) }
+		return take(b)
 	}
-	r := unitReader{src: src, options: o, next: next, compose: composer{columns: j.set.Compose}, take: take}
 	for _, u := range g.Units {
-		if err := r.unit(ctx, u); err != nil {
+		if err := readUnitInto(ctx, src, u, o, fill, hand); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// unitReader reads units one after another; a batch that a unit's end left empty serves the next.
-type unitReader struct {
-	src     source.Source
-	options source.ReadOptions
-	next    func() *item.Batch
-	compose composer
-	take    func(*item.Batch) error
-	b       *item.Batch
-}
-
-func (r *unitReader) unit(ctx context.Context, u source.Unit) error {
-	in, err := r.src.Read(ctx, u, r.options)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	for {
-		if r.b == nil {
-			r.b = r.next()
-		}
-		if err := in.Read(r.b); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := r.compose.apply(r.b); err != nil {
-			return err
-		}
-		full := r.b
-		r.b = nil
-		if err := r.take(full); err != nil {
-			return err
-		}
-	}
 }
 
 // composer adds composed attributes.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -219,32 +218,10 @@ var errStop = errors.New("enough")
 
 func (i *inspection) read(ctx context.Context, src source.Source, u source.Unit, o source.ReadOptions,
 	take func(*item.Batch) error) error {
-	if src.Info().Kind == source.KindTable {
-		if err := i.gov.read(ctx, i.env, src, i.o.ReadUnits, &o); err != nil {
-			return err
-		}
-	}
-	in, err := src.Read(ctx, u, o)
-	if err != nil {
+	if err := i.gov.read(ctx, i.env, src, i.o.ReadUnits, &o, nil); err != nil {
 		return err
 	}
-	defer in.Close()
-	var b item.Batch
-	for {
-		err := in.Read(&b)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = take(&b)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return readUnit(ctx, src, u, o, take)
 }
 
 // tallied is what reading everything adds up to.

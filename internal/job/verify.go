@@ -3,10 +3,7 @@ package job
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec"
@@ -177,32 +174,18 @@ func (j *verifyJob) read(ctx context.Context, a *plan.Attempt, side int, u sourc
 		return err
 	}
 	o := source.ReadOptions{Rejects: func(codec.Reject) error { res.Rejects++; return nil }}
-	if src.Info().Kind == source.KindTable {
-		if err := j.gov[side].read(ctx, j.env, src, j.set.ReadUnits, &o); err != nil {
-			return err
-		}
-		o.Pages = func(units float64, _ time.Time) { res.Units += units; a.Meter.Note("read units", units) }
-	}
-	in, err := src.Read(ctx, u, o)
+	err = j.gov[side].read(ctx, j.env, src, j.set.ReadUnits, &o, func(units float64) {
+		res.Units += units
+		a.Meter.Note("read units", units)
+	})
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	var b item.Batch
-	for {
-		err := in.Read(&b)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return readUnit(ctx, src, u, o, func(b *item.Batch) error {
 		res.Items += int64(b.Len())
 		a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
-		if err := take(&b); err != nil {
-			return err
-		}
-	}
+		return take(b)
+	})
 }
 
 // taker is what a stage does with each batch, and at the end.

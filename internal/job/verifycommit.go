@@ -321,7 +321,7 @@ func (d *differ) now(src source.Source, side int, key string) (string, error) {
 		return "", err
 	}
 	var o source.ReadOptions
-	if err := d.job.gov[side].read(d.ctx, d.job.env, src, d.job.set.ReadUnits, &o); err != nil {
+	if err := d.job.gov[side].read(d.ctx, d.job.env, src, d.job.set.ReadUnits, &o, nil); err != nil {
 		return "", err
 	}
 	err = o.Governor.Do(d.ctx, 1, func(ctx context.Context) (float64, error) {
