@@ -20,7 +20,7 @@ import (
 func TestPeerMinIO(t *testing.T) {
 	endpoint := os.Getenv("PEER_S3_ENDPOINT")
 	if endpoint == "" {
-		t.Skip("SKIPPED, NOT PASSED: PEER_S3_ENDPOINT is not set, so no second S3 store judges the S3 wing")
+		t.Skip("SKIPPED, NOT PASSED: PEER_S3_ENDPOINT is not set, so no second S3 store judges the S3 wing; make peers fetches MinIO and runs this")
 	}
 	s := session(t, endpoint, os.Getenv("PEER_S3_ACCESS_KEY"), os.Getenv("PEER_S3_SECRET_KEY"))
 	run, n := time.Now().UnixNano(), 0
@@ -50,7 +50,7 @@ func TestPeerMinIO(t *testing.T) {
 	t.Run("encryption", func(t *testing.T) {
 		key := os.Getenv("PEER_S3_KMS_KEY")
 		if key == "" {
-			t.Skip("SKIPPED, NOT PASSED: PEER_S3_KMS_KEY is not set")
+			t.Skip("SKIPPED, NOT PASSED: PEER_S3_KMS_KEY names no key to encrypt with; make peers starts MinIO with one and runs this")
 		}
 		b := open(t, S3Options{Settings: blob.Settings{SSE: "aws:kms", KMSKey: key}}, false)
 		for kind, write := range writes {
