@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -420,6 +421,28 @@ func (a *app) copy(cmd *cobra.Command, verb string, f *copyFlags, from, to strin
 	return a.run(cmd.Context(), env, r, a.showCopy)
 }
 
+// countsShown is how many lines of counts a person is shown at most.
+const countsShown = 20
+
+// showCounts prints counts by name; of many the largest.
+func (a *app) showCounts(label string, counts map[string]int64) {
+	names := sortedKeys(counts)
+	if len(names) > countsShown {
+		slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(counts[y], counts[x]) })
+	}
+	for i, name := range names {
+		if i == countsShown {
+			fmt.Fprintf(a.out, "  %s ... and %s more, all of them with --json\n", label, countText(int64(len(names)-i)))
+			return
+		}
+		what := name
+		if strings.HasPrefix(name, ": ") { // counted at the item itself
+			what = "attributes without column" + name
+		}
+		fmt.Fprintf(a.out, "  %s %s: %s\n", label, printable(what), countText(counts[name]))
+	}
+}
+
 // showCopy prints what an export or a convert came to.
 func (a *app) showCopy(raw []byte) error {
 	var r job.Report
@@ -447,16 +470,8 @@ func (a *app) showCopy(raw []byte) error {
 		fmt.Fprintf(a.out, "  read units   %s\n", countText(int64(r.Units)))
 	}
 	fmt.Fprintf(a.out, "  fingerprint  %s\n", r.Fingerprint)
-	for _, name := range sortedKeys(r.Misfits) {
-		what := name
-		if strings.HasPrefix(name, ": ") { // counted at the item itself
-			what = "attributes without column" + name
-		}
-		fmt.Fprintf(a.out, "  in _extra    %s: %s\n", printable(what), countText(r.Misfits[name]))
-	}
-	for _, name := range sortedKeys(r.Losses) {
-		fmt.Fprintf(a.out, "  type lost    %s: %s\n", printable(name), countText(r.Losses[name]))
-	}
+	a.showCounts("in _extra   ", r.Misfits)
+	a.showCounts("type lost   ", r.Losses)
 	for _, name := range r.DeadLetters {
 		fmt.Fprintf(a.out, "  dead letters %s (%s records could not be read)\n", name, countText(r.Rejects))
 	}
