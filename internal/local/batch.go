@@ -111,7 +111,7 @@ func (c *call) consumedList(how consumption, list []tableBatch) {
 		if i > 0 {
 			c.out = append(c.out, ',')
 		}
-		c.out = appendConsumed(c.out, list[i].name, list[i].units, how == consumedIndexes)
+		c.out = appendConsumed(c.out, list[i].name, list[i].units, how == consumedIndexes, "")
 	}
 	c.out = append(c.out, ']')
 }

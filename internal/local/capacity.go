@@ -17,16 +17,25 @@ func appendUnits(dst []byte, units float64) []byte {
 	return strconv.AppendFloat(dst, units, 'f', -1, 64)
 }
 
-// appendConsumed appends one ConsumedCapacity object.
-func appendConsumed(dst []byte, table string, units float64, indexes bool) []byte {
-	dst = append(dst, `{"CapacityUnits":`...)
-	dst = appendUnits(dst, units)
+// appendConsumed appends one ConsumedCapacity object. kind is Read or Write for transactions, which tell their units
+// under that name too, else "".
+func appendConsumed(dst []byte, table string, units float64, indexes bool, kind string) []byte {
+	dst = appendCapacity(dst, units, kind)
 	if indexes {
-		dst = append(dst, `,"Table":{"CapacityUnits":`...)
-		dst = append(appendUnits(dst, units), '}')
+		dst = append(appendCapacity(append(dst, `,"Table":`...), units, kind), '}')
 	}
 	dst = append(dst, `,"TableName":`...)
 	return append(item.AppendString(dst, []byte(table)), '}')
+}
+
+// appendCapacity appends {"CapacityUnits":n and leaves the object open.
+func appendCapacity(dst []byte, units float64, kind string) []byte {
+	dst = appendUnits(append(dst, `{"CapacityUnits":`...), units)
+	if kind != "" {
+		dst = append(append(append(dst, ',', '"'), kind...), `CapacityUnits":`...)
+		dst = appendUnits(dst, units)
+	}
+	return dst
 }
 
 // consumption is what ReturnConsumedCapacity asked for.

@@ -18,6 +18,7 @@ type wording struct {
 var (
 	wordingPut = wording{condition: true, values: []expression.Kind{expression.ConditionKind},
 		legacy: []string{"Expected", "ConditionalOperator"}}
+	wordingCheck  = wording{condition: true, values: []expression.Kind{expression.ConditionKind}}
 	wordingUpdate = wording{update: true, condition: true,
 		values: []expression.Kind{expression.UpdateKind, expression.ConditionKind},
 		legacy: []string{"AttributeUpdates", "Expected", "ConditionalOperator"}}

@@ -96,6 +96,10 @@ func reply(w http.ResponseWriter, body []byte, status int) {
 	_, _ = w.Write(body) // a client that went away is no concern of ours
 }
 
+// capitalMessage are the errors whose model says Message where that of all others says message.
+var capitalMessage = set(nsCoral+"AccessDeniedException", nsCoral+"SerializationException",
+	nsDynamo+"TransactionCanceledException", nsDynamo+"IdempotentParameterMismatchException")
+
 // fail renders an error.
 func fail(dst []byte, e *apiError) []byte {
 	dst = append(dst, `{"__type":`...)
@@ -103,7 +107,7 @@ func fail(dst []byte, e *apiError) []byte {
 	dst = append(dst, e.Extra...)
 	if e.Message != "" {
 		key := `,"message":`
-		if strings.HasSuffix(e.Type, "AccessDeniedException") || e.Type == nsCoral+"SerializationException" {
+		if capitalMessage[e.Type] {
 			key = `,"Message":`
 		}
 		dst = item.AppendString(append(dst, key...), []byte(e.Message))

@@ -1,13 +1,10 @@
 package local
 
 import (
-	"fmt"
-	"maps"
+	"slices"
 
-	"dynaferry/internal/codec/ddbjson"
 	"dynaferry/internal/expression"
 	"dynaferry/internal/item"
-	"dynaferry/internal/local/store"
 )
 
 // returned is a value of ReturnValues.
@@ -82,122 +79,6 @@ func (c *call) readWriteSettings(s *settings, v *constraints) error {
 	return nil
 }
 
-// tokens parses stored bytes into b.
-func tokens(b *item.Batch, raw []byte) (item.Item, error) {
-	b.Reset()
-	b.Src = item.GrowSlack(append(b.Src, raw...))
-	if err := ddbjson.Parse(b, 0); err != nil {
-		return item.Item{}, fmt.Errorf("read a stored item: %w", err)
-	}
-	return b.Item(0), nil
-}
-
-// deed is one conditional write of one item and what came of it.
-type deed struct {
-	settings
-	compiled *expression.Compiled
-	key      store.Key
-	put      []byte // the new item; nil for updates and deletes
-	putSize  int
-	remove   bool
-
-	old     []byte // copy of the item before, where somebody asked for it
-	newRaw  []byte
-	newSize int
-	was     map[string]item.Value // of updates
-	is      map[string]item.Value
-}
-
-// decide is the write's part under the key's lock.
-func (c *call) decide(d *deed, old []byte) (store.Op, []byte, error) {
-	var it item.Item
-	if old != nil && (d.compiled.Condition != nil || d.update()) {
-		var err error
-		if it, err = tokens(&c.spare, old); err != nil {
-			return store.OpNone, nil, err
-		}
-	}
-	if d.compiled.Condition != nil && !holds(d.compiled.Condition, old, it) {
-		if d.onFailure == returnAllOld && old != nil {
-			return store.OpNone, nil, conditionFailed(old)
-		}
-		return store.OpNone, nil, conditionFailed(nil)
-	}
-	if old != nil && d.values == returnAllOld {
-		d.old = append([]byte(nil), old...)
-	}
-	switch {
-	case d.remove:
-		return store.OpDelete, nil, nil
-	case d.put != nil:
-		return store.OpPut, d.put, nil
-	}
-	if old != nil {
-		d.was = it.Map()
-	}
-	if err := c.applyUpdate(d); err != nil {
-		return store.OpNone, nil, err
-	}
-	return store.OpPut, d.newRaw, nil
-}
-
-func (d *deed) update() bool { return !d.remove && d.put == nil }
-
-func holds(condition *expression.Condition, old []byte, it item.Item) bool {
-	if old == nil {
-		return condition.Holds(nil)
-	}
-	return condition.Match(it)
-}
-
-// applyUpdate makes the updated item in d.
-func (c *call) applyUpdate(d *deed) error {
-	d.is = maps.Clone(d.was)
-	if d.compiled.Update != nil {
-		var err error
-		if d.is, err = d.compiled.Update.Apply(d.was); err != nil {
-			return invalid("%s", words(err))
-		}
-	}
-	if d.is == nil {
-		d.is = map[string]item.Value{}
-	}
-	if d.was == nil {
-		maps.Copy(d.is, c.main.Map()) // a new item has at least its key
-	}
-	it, err := item.FromMap(d.is)
-	if err == nil {
-		err = item.Validate(it, nil)
-	}
-	if err != nil {
-		if tooLarge(err) {
-			return invalid("Item size to update has exceeded the maximum allowed size")
-		}
-		return invalid("%s", words(err))
-	}
-	d.newRaw, d.newSize = it.Raw(), item.Size(it)
-	return nil
-}
-
-// do runs the deed and charges for it. Nothing that the write does not need is read.
-func (c *call) do(t *table, d *deed) (units float64, err error) {
-	if err := c.mayWrite(t); err != nil {
-		return 0, err
-	}
-	blind := d.compiled.Condition == nil && d.values == returnNone && !d.update()
-	write := store.Write{Table: t.id, Key: d.key, Blind: blind, Decide: func(old []byte) (store.Op, []byte, error) {
-		return c.decide(d, old)
-	}}
-	results, err := c.db.store.UpdateMany(c.ctx, []store.Write{write}, false)
-	if err != nil {
-		return 0, err
-	}
-	r := results[0]
-	units = item.WriteUnits(max(r.Commit.OldSize, d.newSize))
-	c.didWrite(t, units)
-	return units, r.Err
-}
-
 // members appends members of the reply, each behind the comma or brace it needs.
 func (c *call) member(name string) {
 	if len(c.out) == 0 {
@@ -223,11 +104,11 @@ func (c *call) consumed(how consumption, table string, units float64) {
 		return
 	}
 	c.member("ConsumedCapacity")
-	c.out = appendConsumed(c.out, table, units, how == consumedIndexes)
+	c.out = appendConsumed(c.out, table, units, how == consumedIndexes, "")
 }
 
 // replyDeed writes what ReturnValues asked for, and the capacity.
-func (c *call) replyDeed(t *table, d *deed, units float64) error {
+func (c *call) replyDeed(d *deed) error {
 	var attributes []byte
 	switch d.values {
 	case returnAllOld:
@@ -246,7 +127,7 @@ func (c *call) replyDeed(t *table, d *deed, units float64) error {
 		c.member("Attributes")
 		c.out = append(c.out, attributes...)
 	}
-	c.consumed(d.consumed, t.def.Name, units)
+	c.consumed(d.settings.consumed, d.table.def.Name, d.units)
 	return c.finish()
 }
 
@@ -262,114 +143,58 @@ func touched(d *deed, of map[string]item.Value) []byte {
 	return item.AppendMap(nil, part)
 }
 
-func (c *call) putItem() error {
-	s, err := c.readSettings("Item", true)
+// verb is a kind of write of one item. An operation of its own and a member of a transaction share it.
+type verb struct {
+	name    string // the member of a transaction's action
+	subject string // the parameter that holds the item or key
+	wording *wording
+	returns []returned // what ReturnValues takes beside NONE; nil: all
+}
+
+var (
+	verbPut    = verb{"Put", "Item", &wordingPut, []returned{returnAllOld}}
+	verbDelete = verb{"Delete", "Key", &wordingPut, []returned{returnAllOld}}
+	verbUpdate = verb{"Update", "Key", &wordingUpdate, nil}
+	verbCheck  = verb{"ConditionCheck", "Key", &wordingCheck, nil}
+)
+
+func (c *call) putItem() error    { return c.writeItem(&verbPut) }
+func (c *call) deleteItem() error { return c.writeItem(&verbDelete) }
+func (c *call) updateItem() error { return c.writeItem(&verbUpdate) }
+
+// writeItem is PutItem, UpdateItem or DeleteItem, judged in the service's order.
+func (c *call) writeItem(v *verb) error {
+	s, err := c.readSettings(v.subject, true)
 	if err != nil {
 		return err
 	}
-	r, err := c.expressions(c.args, &wordingPut)
+	r, err := c.expressions(c.args, v.wording)
 	if err != nil {
 		return err
 	}
 	if c.main.err != nil {
 		return c.main.err
 	}
-	if s.values != returnNone && s.values != returnAllOld {
+	if s.values != returnNone && v.returns != nil && !slices.Contains(v.returns, s.values) {
 		return invalid("ReturnValues can only be ALL_OLD or NONE")
 	}
-	size := item.Size(c.main.Item)
-	if size > item.ItemBytesMax {
+	if v == &verbPut && item.Size(c.main.Item) > item.ItemBytesMax {
 		return invalid(saysTooLarge)
 	}
-	compiled, err := compile(r)
-	if err != nil {
+	d := &deed{verb: v, settings: s, subject: &c.main}
+	if d.compiled, err = compile(r); err != nil {
 		return err
 	}
-	t, err := c.table(s.table)
-	if err != nil {
+	if d.table, err = c.table(s.table); err != nil {
 		return err
 	}
-	d := &deed{settings: s, compiled: compiled, newSize: size}
-	if d.key, err = t.itemKey(c.main.Item); err != nil {
+	if err := d.prepare(); err != nil {
 		return err
 	}
-	// A copy: until the write is durable other requests may look at it.
-	d.put = appendNormal(make([]byte, 0, len(c.main.Raw())+16), c.main.Item)
-	units, err := c.do(t, d)
-	if err != nil {
+	if err := c.do(d); err != nil {
 		return err
 	}
-	return c.replyDeed(t, d, units)
-}
-
-func (c *call) deleteItem() error {
-	s, err := c.readSettings("Key", true)
-	if err != nil {
-		return err
-	}
-	r, err := c.expressions(c.args, &wordingPut)
-	if err != nil {
-		return err
-	}
-	if c.main.err != nil {
-		return c.main.err
-	}
-	if s.values != returnNone && s.values != returnAllOld {
-		return invalid("ReturnValues can only be ALL_OLD or NONE")
-	}
-	compiled, err := compile(r)
-	if err != nil {
-		return err
-	}
-	t, err := c.table(s.table)
-	if err != nil {
-		return err
-	}
-	d := &deed{settings: s, compiled: compiled, remove: true}
-	if d.key, err = t.exactKey(c.main.Item); err != nil {
-		return err
-	}
-	units, err := c.do(t, d)
-	if err != nil {
-		return err
-	}
-	return c.replyDeed(t, d, units)
-}
-
-func (c *call) updateItem() error {
-	s, err := c.readSettings("Key", true)
-	if err != nil {
-		return err
-	}
-	r, err := c.expressions(c.args, &wordingUpdate)
-	if err != nil {
-		return err
-	}
-	if c.main.err != nil {
-		return c.main.err
-	}
-	compiled, err := compile(r)
-	if err != nil {
-		return err
-	}
-	t, err := c.table(s.table)
-	if err != nil {
-		return err
-	}
-	d := &deed{settings: s, compiled: compiled}
-	if d.key, err = t.exactKey(c.main.Item); err != nil {
-		return err
-	}
-	if compiled.Update != nil {
-		if err := compiled.Update.CheckKeys(t.keys); err != nil {
-			return invalid("%s", words(err))
-		}
-	}
-	units, err := c.do(t, d)
-	if err != nil {
-		return err
-	}
-	return c.replyDeed(t, d, units)
+	return c.replyDeed(d)
 }
 
 func (c *call) getItem() error {

@@ -31,6 +31,7 @@ type DB struct {
 	mu     sync.RWMutex // guards tables
 	change sync.Mutex   // held by operations that create, change or drop tables
 	tables map[string]*table
+	tokens tokenTable
 	calls  sync.Pool
 }
 
@@ -47,6 +48,9 @@ func Open(opts Options) (*DB, error) {
 	db := &DB{opts: opts, store: s, tables: map[string]*table{}}
 	db.calls.New = func() any { return new(call) }
 	for _, entry := range s.Tables() {
+		if hidden(entry.Name) {
+			continue
+		}
 		t, err := db.load(entry)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())

@@ -19,6 +19,8 @@ var operations = map[string]func(*call) error{
 	"Query":                     (*call).query,
 	"Scan":                      (*call).scan,
 	"TagResource":               (*call).tagResource,
+	"TransactGetItems":          (*call).transactGetItems,
+	"TransactWriteItems":        (*call).transactWriteItems,
 	"UntagResource":             (*call).untagResource,
 	"UpdateItem":                (*call).updateItem,
 	"UpdateTable":               (*call).updateTable,
@@ -32,7 +34,7 @@ var unserved = set(
 	"DescribeTableReplicaAutoScaling", "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination",
 	"ExecuteStatement", "ExecuteTransaction", "ExportTableToPointInTime", "GetResourcePolicy", "ImportTable",
 	"ListBackups", "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "PutResourcePolicy",
-	"RestoreTableFromBackup", "RestoreTableToPointInTime", "TransactGetItems", "TransactWriteItems",
+	"RestoreTableFromBackup", "RestoreTableToPointInTime",
 	"UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
 	"UpdateKinesisStreamingDestination", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
 )

@@ -158,8 +158,12 @@ func TestSDKErrors(t *testing.T) {
 		aws.ToString(throttled.ThrottlingReasons[0].Reason) != "TableWriteProvisionedThroughputExceeded" {
 		t.Errorf("%v", err)
 	}
-	_, err = c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{}})
-	if err == nil || !strings.Contains(err.Error(), "does not serve the operation TransactWriteItems") {
+	_, err = c.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+		{Put: &types.Put{TableName: put.TableName, Item: put.Item}},
+	}})
+	var cancelled *types.TransactionCanceledException
+	if !errors.As(err, &cancelled) || len(cancelled.CancellationReasons) != 1 ||
+		aws.ToString(cancelled.CancellationReasons[0].Code) != "ProvisionedThroughputExceeded" {
 		t.Errorf("%v", err)
 	}
 }

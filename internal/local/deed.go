@@ -1,0 +1,154 @@
+package local
+
+import (
+	"fmt"
+	"maps"
+
+	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/expression"
+	"dynaferry/internal/item"
+	"dynaferry/internal/local/store"
+)
+
+// tokens parses stored bytes into b.
+func tokens(b *item.Batch, raw []byte) (item.Item, error) {
+	b.Reset()
+	b.Src = item.GrowSlack(append(b.Src, raw...))
+	if err := ddbjson.Parse(b, 0); err != nil {
+		return item.Item{}, fmt.Errorf("read a stored item: %w", err)
+	}
+	return b.Item(0), nil
+}
+
+// deed is one conditional write of one item and what came of it.
+type deed struct {
+	*verb
+	settings
+	table    *table
+	subject  *record // the item to put, or the key
+	compiled *expression.Compiled
+	key      store.Key
+	put      []byte // the new item of a put
+
+	old     []byte // copy of the item before, where somebody asked for it
+	newRaw  []byte
+	newSize int
+	was     map[string]item.Value // of updates
+	is      map[string]item.Value
+	units   float64
+}
+
+// prepare holds the deed against its table's keys; after it only the item as it stands decides.
+func (d *deed) prepare() (err error) {
+	if d.verb == &verbPut {
+		if d.key, err = d.table.itemKey(d.subject.Item); err != nil {
+			return err
+		}
+		// A copy: until the write is durable other requests may look at it.
+		d.put = appendNormal(make([]byte, 0, len(d.subject.Raw())+16), d.subject.Item)
+		d.newSize = item.Size(d.subject.Item)
+		return nil
+	}
+	if d.key, err = d.table.exactKey(d.subject.Item); err != nil {
+		return err
+	}
+	if d.compiled.Update != nil {
+		if err := d.compiled.Update.CheckKeys(d.table.keys); err != nil {
+			return invalid("%s", words(err))
+		}
+	}
+	return nil
+}
+
+// write is the deed for the store. Nothing that it does not need is read.
+func (c *call) write(d *deed) store.Write {
+	blind := d.compiled.Condition == nil && d.values == returnNone && d.verb != &verbUpdate
+	return store.Write{Table: d.table.id, Key: d.key, Blind: blind, Decide: func(old []byte) (store.Op, []byte, error) {
+		return c.decide(d, old)
+	}}
+}
+
+// decide is the write's part under the key's lock.
+func (c *call) decide(d *deed, old []byte) (store.Op, []byte, error) {
+	var it item.Item
+	if old != nil && (d.compiled.Condition != nil || d.verb == &verbUpdate) {
+		var err error
+		if it, err = tokens(&c.spare, old); err != nil {
+			return store.OpNone, nil, err
+		}
+	}
+	if d.compiled.Condition != nil && !holds(d.compiled.Condition, old, it) {
+		if d.onFailure == returnAllOld && old != nil {
+			return store.OpNone, nil, conditionFailed(old)
+		}
+		return store.OpNone, nil, conditionFailed(nil)
+	}
+	if old != nil && d.values == returnAllOld {
+		d.old = append([]byte(nil), old...)
+	}
+	switch d.verb {
+	case &verbCheck:
+		return store.OpNone, nil, nil
+	case &verbDelete:
+		return store.OpDelete, nil, nil
+	case &verbPut:
+		return store.OpPut, d.put, nil
+	}
+	if old != nil {
+		d.was = it.Map()
+	}
+	if err := d.update(); err != nil {
+		return store.OpNone, nil, err
+	}
+	return store.OpPut, d.newRaw, nil
+}
+
+func holds(condition *expression.Condition, old []byte, it item.Item) bool {
+	if old == nil {
+		return condition.Holds(nil)
+	}
+	return condition.Match(it)
+}
+
+// update makes the updated item.
+func (d *deed) update() error {
+	d.is = maps.Clone(d.was)
+	if d.compiled.Update != nil {
+		var err error
+		if d.is, err = d.compiled.Update.Apply(d.was); err != nil {
+			return invalid("%s", words(err))
+		}
+	}
+	if d.is == nil {
+		d.is = map[string]item.Value{}
+	}
+	if d.was == nil {
+		maps.Copy(d.is, d.subject.Map()) // a new item has at least its key
+	}
+	it, err := item.FromMap(d.is)
+	if err == nil {
+		err = item.Validate(it, nil)
+	}
+	if err != nil {
+		if tooLarge(err) {
+			return invalid("Item size to update has exceeded the maximum allowed size")
+		}
+		return invalid("%s", words(err))
+	}
+	d.newRaw, d.newSize = it.Raw(), item.Size(it)
+	return nil
+}
+
+// do runs the deed and charges for it, whether its condition held or not.
+func (c *call) do(d *deed) error {
+	if err := c.mayWrite(d.table); err != nil {
+		return err
+	}
+	results, err := c.db.store.UpdateMany(c.ctx, []store.Write{c.write(d)}, false)
+	if err != nil {
+		return err
+	}
+	d.units = item.WriteUnits(max(results[0].Commit.OldSize, d.newSize))
+	c.didWrite(d.table, d.units)
+	return results[0].Err
+}
