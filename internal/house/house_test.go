@@ -42,10 +42,11 @@ var storey = map[string]int{
 	"internal/dataset":        4,
 	"internal/plan":           4,
 	// 4 worlds
-	"internal/local/store":  4,
-	"internal/local":        5,
-	"internal/local/bucket": 5,
-	"internal/aws":          5,
+	"internal/local/store":   3,
+	"internal/local/kinesis": 4,
+	"internal/local":         5,
+	"internal/local/bucket":  5,
+	"internal/aws":           5,
 	// 5 ends
 	"internal/world":  6,
 	"internal/source": 7,

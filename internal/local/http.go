@@ -17,12 +17,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"dynaferry/internal/item"
+	"dynaferry/internal/local/kinesis"
 )
 
 const (
 	target10    = "application/x-amz-json-1.0"
 	targetStem  = "DynamoDB_20120810."
 	streamsStem = "DynamoDBStreams_20120810."
+	localStem   = "DynaferryLocal." // what no service has: orders to the local world
 
 	// bodyMax is the service's bound on a request. One byte more is 413, as there.
 	bodyMax = 16 << 20
@@ -61,6 +63,10 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.URL.Path == "/" {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "healthy: dynaferry local\n")
+		return
+	}
+	if op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), kinesis.TargetStem); ok && r.Method == http.MethodPost {
+		db.serveKinesis(w, r, op)
 		return
 	}
 	c := db.calls.Get().(*call)

@@ -65,7 +65,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}{
 		"unsigned":  {func(r *http.Request) { r.Header.Del("Authorization") }, 400, "MissingAuthenticationTokenException"},
 		"no target": {func(r *http.Request) { r.Header.Del("X-Amz-Target") }, 400, "MissingAuthenticationTokenException"},
-		"other service": {func(r *http.Request) { r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListStreams") }, 400,
+		"other service": {func(r *http.Request) { r.Header.Set("X-Amz-Target", "Firehose_20150804.ListDeliveryStreams") }, 400,
 			"UnknownOperationException"},
 		"streams": {func(r *http.Request) { r.Header.Set("X-Amz-Target", streamsStem+"ListStreams") }, 400,
 			"does not serve DynamoDB Streams (ListStreams)"},

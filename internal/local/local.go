@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dynaferry/internal/fault"
+	"dynaferry/internal/local/kinesis"
 	"dynaferry/internal/local/store"
 )
 
@@ -26,13 +27,14 @@ type Options struct {
 
 // DB is an open local DynamoDB. It is an http.Handler; its methods may be called concurrently.
 type DB struct {
-	opts   Options
-	store  *store.Store
-	mu     sync.RWMutex // guards tables
-	change sync.Mutex   // held by operations that create, change or drop tables
-	tables map[string]*table
-	tokens tokenTable
-	calls  sync.Pool
+	opts    Options
+	store   *store.Store
+	kinesis *kinesis.Engine
+	mu      sync.RWMutex // guards tables
+	change  sync.Mutex   // held by operations that create, change or drop tables
+	tables  map[string]*table
+	tokens  tokenTable
+	calls   sync.Pool
 }
 
 // Open opens the folder, or an empty database in memory. Errors are the store's: Corrupt with the place, Conflict when
@@ -47,6 +49,9 @@ func Open(opts Options) (*DB, error) {
 	}
 	db := &DB{opts: opts, store: s, tables: map[string]*table{}}
 	db.calls.New = func() any { return new(call) }
+	if db.kinesis, err = kinesis.Open(s, kinesis.Options{Throttle: opts.Throttle, Clock: opts.Clock}); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the local Kinesis: %w", err), s.Close())
+	}
 	for _, entry := range s.Tables() {
 		if hidden(entry.Name) {
 			continue
@@ -89,6 +94,7 @@ func (db *DB) Serve(ctx context.Context, l net.Listener) error {
 		return errors.Join(fault.Hint(err, "listen on 127.0.0.1"), l.Close())
 	}
 	server := &http.Server{Handler: db, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	server.RegisterOnShutdown(db.kinesis.Hangup)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {

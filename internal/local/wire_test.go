@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dynaferry/internal/local/kinesis"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the replies of this run into the histories under testdata")
@@ -42,9 +44,18 @@ const signature = "AWS4-HMAC-SHA256 Credential=AKID/20260701/eu-central-1/dynamo
 
 func request(op, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8000/", strings.NewReader(body))
-	r.Header.Set("X-Amz-Target", targetStem+op)
+	r.Header.Set("X-Amz-Target", target(op))
 	r.Header.Set("Authorization", signature)
 	return r
+}
+
+// target turns the short names of histories, PutItem or Kinesis.PutRecord, into an X-Amz-Target.
+func target(op string) string {
+	service, name, ok := strings.Cut(op, ".")
+	if !ok {
+		return targetStem + op
+	}
+	return map[string]string{"Kinesis": kinesis.TargetStem, "Streams": streamsStem, "Local": localStem}[service] + name
 }
 
 // post sends one request and returns status and body.
@@ -64,10 +75,13 @@ func must(t testing.TB, db *DB, op, body string) string {
 	return reply
 }
 
-var tableID = regexp.MustCompile(`"TableId":"[0-9a-f-]{36}"`)
+// random are the parts of replies that differ in every run.
+var random = regexp.MustCompile(`"(TableId|eventID|NextToken|ShardIterator|NextShardIterator)":"[^"]{30,}"`)
+
+var iterators = regexp.MustCompile(`"(?:Next)?ShardIterator":"([^"]*)"`)
 
 // TestHistories plays each file under testdata against a database of its own: an operation and its request on a line,
-// ----, the reply. Run with -rewrite after a wanted change and read the difference.
+// ----, the reply. A line "after 25h" moves the clock; {iterator} in a request is the last iterator of a reply. Run with -rewrite after a wanted change and read the difference.
 func TestHistories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) < 8 {
@@ -98,7 +112,7 @@ func play(t *testing.T, history []byte) []byte {
 	var out bytes.Buffer
 	lines := bufio.NewScanner(bytes.NewReader(history))
 	lines.Buffer(nil, 1<<20)
-	reply := false
+	reply, iterator := false, ""
 	for lines.Scan() {
 		line := lines.Text()
 		switch {
@@ -108,8 +122,20 @@ func play(t *testing.T, history []byte) []byte {
 		case reply: // the old reply
 		default:
 			op, body, _ := strings.Cut(line, " ")
-			status, answer := post(db, op, inflate(body))
-			answer = tableID.ReplaceAllString(answer, `"TableId":"(uuid)"`)
+			if op == "after" {
+				d, err := time.ParseDuration(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				now = now.Add(d)
+				fmt.Fprintln(&out, line)
+				continue
+			}
+			status, answer := post(db, op, strings.ReplaceAll(inflate(body), "{iterator}", iterator))
+			if found := iterators.FindStringSubmatch(answer); found != nil {
+				iterator = found[1]
+			}
+			answer = random.ReplaceAllString(answer, `"$1":"(any)"`)
 			fmt.Fprintf(&out, "%s\n----\n%d %s\n", line, status, answer)
 			reply = true
 		}

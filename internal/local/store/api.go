@@ -75,9 +75,9 @@ type Decide func(old []byte) (op Op, new []byte, err error)
 
 // Write is one key's part of UpdateMany.
 type Write struct {
-	Table  TableID
-	Key    Key
-	Blind  bool // Decide does not look at old: it gets nil and the value is not read; Commit.Existed still tells
+	Table TableID
+	Key   Key
+	Blind bool // Decide does not look at old: it gets nil and the value is not read; Commit.Existed still tells
 	// Service marks a change of the service's own, a deletion by TTL for instance; Change tells it.
 	Service bool
 	Decide  Decide
