@@ -44,13 +44,13 @@ const signature = "AWS4-HMAC-SHA256 Credential=AKID/20260701/eu-central-1/dynamo
 
 func request(op, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8000/", strings.NewReader(body))
-	r.Header.Set("X-Amz-Target", target(op))
+	r.Header.Set("X-Amz-Target", targetOf(op))
 	r.Header.Set("Authorization", signature)
 	return r
 }
 
-// target turns the short names of histories, PutItem or Kinesis.PutRecord, into an X-Amz-Target.
-func target(op string) string {
+// targetOf turns the short names of histories, PutItem or Kinesis.PutRecord, into an X-Amz-Target.
+func targetOf(op string) string {
 	service, name, ok := strings.Cut(op, ".")
 	if !ok {
 		return targetStem + op
@@ -75,8 +75,10 @@ func must(t testing.TB, db *DB, op, body string) string {
 	return reply
 }
 
-// random are the parts of replies that differ in every run.
-var random = regexp.MustCompile(`"(TableId|eventID|NextToken|ShardIterator|NextShardIterator)":"[^"]{30,}"`)
+var tableID = regexp.MustCompile(`"TableId":"[0-9a-f-]{36}"`)
+
+// random are other parts of replies that differ in every run.
+var random = regexp.MustCompile(`"(eventID|NextToken|ShardIterator|NextShardIterator)":"[^"]{30,}"`)
 
 var iterators = regexp.MustCompile(`"(?:Next)?ShardIterator":"([^"]*)"`)
 
@@ -135,6 +137,7 @@ func play(t *testing.T, history []byte) []byte {
 			if found := iterators.FindStringSubmatch(answer); found != nil {
 				iterator = found[1]
 			}
+			answer = tableID.ReplaceAllString(answer, `"TableId":"(uuid)"`)
 			answer = random.ReplaceAllString(answer, `"$1":"(any)"`)
 			fmt.Fprintf(&out, "%s\n----\n%d %s\n", line, status, answer)
 			reply = true
