@@ -38,7 +38,7 @@ func (s *Store) commit(g *group) error {
 	}
 	need := frameHeaderLen
 	for _, o := range g.ops {
-		need += recordMax + len(o.key.Hash) + len(o.key.Range) + len(o.value)
+		need += o.bound()
 	}
 	if !s.log.fits(need) {
 		if err := s.rotate(); err != nil {
@@ -57,8 +57,9 @@ func (s *Store) commit(g *group) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	for _, o := range g.ops {
-		c := change{kind: o.kind, table: o.table, key: o.index, at: o.at, prior: o.replaced(), value: o.value}
-		if err := s.ledger.apply(s.batch, &c); err != nil {
+		c := change{kind: o.kind, table: o.table, key: o.index, at: o.at, prior: o.replaced(), value: o.value,
+			settings: o.key.Range, entries: o.entries, shard: o.shard, place: o.place}
+		if err := s.apply(&c); err != nil {
 			return err
 		}
 	}
@@ -75,6 +76,7 @@ func (s *Store) applyBatch() error {
 	}
 	s.batch.Reset()
 	s.reached = s.applied.pos
+	s.visible.Store(s.applied.seq)
 	return nil
 }
 
@@ -86,7 +88,7 @@ func (s *Store) layOut(g *group) []byte {
 	var header [frameHeaderLen]byte
 	buf := append(s.frame[:0], header[:]...)
 	for _, o := range g.ops {
-		if o.kind != kindMove {
+		if !o.kind.repeats() {
 			s.applied.seq++
 			o.at = pointer{seq: s.applied.seq, time: s.applied.time}
 		}
@@ -97,21 +99,49 @@ func (s *Store) layOut(g *group) []byte {
 			o.prior = o.before.at
 			o.before = nil // else a hot key's operations would hold each other for ever
 		}
-		r := record{kind: o.kind, table: o.table, seq: o.at.seq, time: o.at.time, key: o.key, prior: o.replaced(),
-			value: o.value, size: o.size, crc: o.crc}
-		if o.kind >= kindTableCreate {
-			r.key = Key{Hash: o.index}
-		}
+		start := len(buf)
+		r := s.record(o)
 		var at int
 		buf, at = r.append(buf)
-		o.at.segment, o.at.offset = s.log.active.number, uint32(base)+uint32(at)
-		o.at.length, o.at.size, o.at.crc = uint32(len(o.value)), o.size, o.crc
+		if o.kind != kindEntries { // those point at what stands elsewhere
+			o.at.segment, o.at.offset = s.log.active.number, uint32(base)+uint32(at)
+			o.at.length, o.at.size, o.at.crc = uint32(len(o.value)), o.size, o.crc
+		}
+		if o.stream != 0 {
+			o.place = place{s.log.active.number, uint32(base) + uint32(start), uint32(len(buf) - start), checksum(buf[start:])}
+		}
+		if !o.kind.control() {
+			s.log.active.holds(o.table)
+		}
 	}
 	sealFrame(buf, s.log.active.salt, len(g.ops))
 	if s.frame = buf; cap(buf) > 2*framePayload {
 		s.frame = nil // one huge batch does not stay in memory
 	}
 	return buf
+}
+
+// record is the operation's record; its seq, time and prior are known.
+func (s *Store) record(o *op) record {
+	r := record{kind: o.kind, table: o.table, seq: o.at.seq, time: o.at.time, key: o.key, prior: o.replaced(),
+		service: o.service, entries: o.entries, value: o.value, size: o.size, crc: o.crc}
+	if o.kind.control() {
+		r.key.Hash, r.shard = o.index, o.shard
+		return r
+	}
+	if o.stream != 0 {
+		o.shard = s.streams.route(o.stream, hashOf(o.index))
+		r.shard = o.shard
+	}
+	switch {
+	case o.kind == kindEntries:
+		r.old, r.oldAt = oldPointer, o.at
+	case o.inline != nil:
+		r.old, r.oldInline = oldInline, o.inline
+	case o.tellOld && o.exists:
+		r.old, r.oldAt = oldPointer, o.prior
+	}
+	return r
 }
 
 // replaced tells what the operation replaces; valid once its predecessor is laid out.
@@ -143,6 +173,6 @@ func (s *Store) rotate() error {
 
 // bookSealed notes in the next batch where a segment ends, so that it can be read later without searching.
 func (s *Store) bookSealed(a *segment) error {
-	info := sealed{end: a.end, lastSeq: a.lastSeq, lastTime: a.lastTime}
+	info := sealed{end: a.end, lastSeq: a.lastSeq, lastTime: a.lastTime, tables: a.tables}
 	return s.batch.Set(segmentKey(spaceSegment, a.number), info.append(nil), nil)
 }

@@ -2,8 +2,8 @@ package store
 
 import (
 	"bytes"
-	"slices"
 	"sync"
+	"time"
 
 	"dynaferry/internal/fault"
 )
@@ -37,6 +37,8 @@ func (s *Store) wakeCompactor() {
 
 // compactLoop runs until Close. An error ends it (Close returns it): the disk then grows, but nothing is lost.
 func (s *Store) compactLoop() {
+	tick := time.NewTicker(compactEvery)
+	defer tick.Stop()
 	for {
 		for {
 			again, err := s.compact()
@@ -52,9 +54,13 @@ func (s *Store) compactLoop() {
 		case <-s.compactor.quit:
 			return
 		case <-s.compactor.wake:
+		case <-tick.C: // time makes room, too
 		}
 	}
 }
+
+// compactEvery is how long at most what nobody can read any more stays; what is read never depends on it.
+const compactEvery = 10 * time.Minute
 
 // garbageShare: compaction begins when live bytes are less than 1/garbageShare of the sealed segments. Two keeps the
 // log below twice its content plus two segments, and each moved byte frees at least another one.
@@ -72,15 +78,26 @@ type candidate struct {
 
 // compact frees what is free and moves at most one segment's content. It tells whether there may be more to do.
 func (s *Store) compact() (again bool, err error) {
-	free, victim := s.candidates()
+	now := s.clock().UnixMilli()
+	if err := s.trim(now); err != nil {
+		if s.queue.failed() != nil {
+			return false, nil
+		}
+		return false, err
+	}
+	free, victim := s.candidates(now)
 	if victim != nil {
 		done, err := s.move(victim)
 		if err != nil || !done || s.barrier() != nil {
 			return false, err
 		}
-		if free, _ = s.candidates(); !slices.ContainsFunc(free, func(c candidate) bool { return c.segment == victim }) {
+		s.applying.Lock()
+		left := s.ledger.segmentLive(victim.number)
+		s.applying.Unlock()
+		if left != 0 {
 			return false, fault.New(fault.Bug, "segment %d still counts live bytes after all was moved", victim.number)
 		}
+		free, _ = s.candidates(now) // without the victim when it is to be kept after all, by settings that are new
 	}
 	if len(free) > 0 {
 		// Only what the flushed index no longer needs may go: neither a pointer into it nor the start of a replay.
@@ -117,14 +134,17 @@ func (s *Store) sweep() error {
 
 // candidates looks at all segments behind which the index has gone on and whose time has passed: those without live
 // bytes, and the emptiest one when there is too much garbage.
-func (s *Store) candidates() (free []candidate, victim *segment) {
+func (s *Store) candidates(now int64) (free []candidate, victim *segment) {
+	s.gate.RLock() // settings that are not yet in effect have no pointers into what is free without them
+	defer s.gate.RUnlock()
+	needs := s.needs(now)
 	segs := s.log.snapshot()
 	s.applying.Lock() // never between the books and the index they stand for
 	defer s.applying.Unlock()
 	total, live := int64(0), int64(0)
 	least := 0.0
 	for _, seg := range segs {
-		if seg.number >= s.reached.segment || s.clock().UnixMilli() < seg.lastTime+s.keep.Milliseconds() {
+		if seg.number >= s.reached.segment || now < s.heldUntil(seg, needs) {
 			continue
 		}
 		c := candidate{seg, s.ledger.segmentLive(seg.number)}
@@ -183,7 +203,7 @@ func (s *Store) moveFrame(seg *segment, f *frame) (waits []*group, open bool, er
 		if s.closed {
 			return waits, false, nil
 		}
-		if _, ok := s.tables[r.table]; ok && (r.kind == kindPut || r.kind == kindMove) {
+		if s.keepsItems(r.table) && (r.kind == kindPut || r.kind == kindMove) {
 			g, err := s.moveRecord(seg, &r, uint32(base)+uint32(at))
 			if err != nil {
 				return waits, s.queue.failed() == nil, err
@@ -214,6 +234,9 @@ func (s *Store) moveRecord(seg *segment, r *record, offset uint32) (*group, erro
 	o := &op{kind: kindMove, table: r.table, index: index, value: bytes.Clone(r.value), size: r.size, crc: r.crc,
 		key: Key{Hash: bytes.Clone(r.key.Hash), Range: bytes.Clone(r.key.Range)}, exists: true, prior: p,
 		at: pointer{seq: r.seq, time: r.time}}
+	if t := s.tables[r.table]; t != nil && t.indexed() {
+		o.entries = s.entryList(t, nil, o.value)
+	}
 	g, err := s.queue.put(&s.overlay, o)
 	if err != nil {
 		return nil, nil // the store has stopped and says so to its writers

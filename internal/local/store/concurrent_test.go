@@ -327,7 +327,7 @@ func TestDropWhileMoving(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, victim := s.candidates(); victim == nil || victim.number != 1 {
+	if _, victim := s.candidates(s.clock().UnixMilli()); victim == nil || victim.number != 1 {
 		t.Fatal("nothing to move: the test does not test")
 	}
 	inSync, release := make(chan bool), make(chan bool)

@@ -123,7 +123,7 @@ func TestDamagedFiles(t *testing.T) {
 		{"swapped", func(fs vfs.FS) { fs.Rename(segment(2), segment(1)) }, fault.Corrupt, segment(1)},
 		{"newer segment", func(fs vfs.FS) { rewrite(t, fs, segment(2), func(b []byte) []byte { b[8] = 9; return b }) }, fault.Unsupported, segment(2)},
 		{"newer store", func(fs vfs.FS) {
-			rewrite(t, fs, "/db/VERSION", func([]byte) []byte { return []byte("dynaferry local store 2\n") })
+			rewrite(t, fs, "/db/VERSION", func([]byte) []byte { return []byte("dynaferry local store 3\n") })
 		}, fault.Unsupported, "/db/VERSION"},
 		{"other version file", func(fs vfs.FS) { rewrite(t, fs, "/db/VERSION", func([]byte) []byte { return []byte("postgres 17\n") }) }, fault.Conflict, "/db/VERSION"},
 		{"empty version file", func(fs vfs.FS) { rewrite(t, fs, "/db/VERSION", func([]byte) []byte { return nil }) }, fault.Corrupt, "/db/VERSION"},

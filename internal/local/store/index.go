@@ -97,16 +97,6 @@ func (a *applied) parse(b []byte) bool {
 	return true
 }
 
-// change is one record as the index sees it: made from an operation when it is written and from the log on replay.
-type change struct {
-	kind  kind
-	table TableID
-	key   []byte // index key; the name of a created table
-	at    pointer
-	prior prior
-	value []byte // definition
-}
-
 // ledger keeps the exact counts of tables and of live bytes in segments. The goroutine that applies changes it, others
 // read it; what a batch changed is written into the same batch.
 type ledger struct {
@@ -181,37 +171,25 @@ func (l *ledger) segmentLive(segment uint32) int64 {
 	return n
 }
 
-// apply adds a change to a batch and books it.
-func (l *ledger) apply(b *pebble.Batch, c *change) error {
+// item books a put, a move or a delete, and drop a table whose items go.
+func (l *ledger) item(c *change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch c.kind {
-	case kindPut, kindMove, kindDelete:
-		if c.prior.exists {
-			l.keep(c.prior.segment, c.table, -weight(c.key, c.prior.length))
-		}
-		if c.kind != kindMove {
-			l.count(c)
-		}
-		if c.kind == kindDelete {
-			return b.Delete(c.key, nil)
-		}
-		l.keep(c.at.segment, c.table, weight(c.key, c.at.length))
-		var v [pointerLen]byte
-		return b.Set(c.key, c.at.append(v[:0]), nil)
-	case kindTableCreate:
-		return b.Set(tableKey(spaceTable, c.table), appendTable(nil, string(c.key), c.value), nil)
-	case kindTableUpdate:
-		return b.Set(tableKey(spaceTable, c.table), appendTable(nil, string(c.key), c.value), nil)
-	case kindTableDrop:
-		l.forget(c.table)
-		items := tablePrefix(nil, c.table)
-		if err := b.Delete(tableKey(spaceTable, c.table), nil); err != nil {
-			return err
-		}
-		return b.DeleteRange(items, successor(items), nil)
+	if c.prior.exists {
+		l.keep(c.prior.segment, c.table, -weight(c.key, c.prior.length))
 	}
-	return fault.New(fault.Bug, "record of kind %d", c.kind)
+	if c.kind != kindMove {
+		l.count(c)
+	}
+	if c.kind != kindDelete {
+		l.keep(c.at.segment, c.table, weight(c.key, c.at.length))
+	}
+}
+
+func (l *ledger) drop(table TableID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget(table)
 }
 
 // flush writes what the batch changed in the ledger, and how far it goes, into the batch.
@@ -246,36 +224,34 @@ func setOrDelete(b *pebble.Batch, key []byte, values []int64, set bool) error {
 	return b.Set(key, v, nil)
 }
 
-// appendTable is the value of D/<table>: the name's length, the name, the definition.
-func appendTable(dst []byte, name string, definition []byte) []byte {
-	return append(appendBytes(dst, []byte(name)), definition...)
-}
-
-func parseTable(id TableID, v []byte) (*Table, bool) {
-	p := cursor{b: v}
-	name := p.bytes()
-	return &Table{ID: id, Name: string(name), Definition: append([]byte(nil), v[p.at:]...)}, !p.bad
-}
-
 // sealed is the value of G/<segment>: where a sealed segment ends and what it last held.
 type sealed struct {
 	end      int64
 	lastSeq  uint64
 	lastTime int64
+	tables   []TableID // as in segment
 }
 
 func (s *sealed) append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.end))
 	dst = binary.LittleEndian.AppendUint64(dst, s.lastSeq)
-	return binary.LittleEndian.AppendUint64(dst, uint64(s.lastTime))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.lastTime))
+	for _, table := range s.tables {
+		dst = binary.AppendUvarint(dst, uint64(table))
+	}
+	return dst
 }
 
 func (s *sealed) parse(b []byte) bool {
-	if len(b) != 24 {
+	if len(b) < 24 {
 		return false
 	}
 	s.end = int64(binary.LittleEndian.Uint64(b))
 	s.lastSeq = binary.LittleEndian.Uint64(b[8:])
 	s.lastTime = int64(binary.LittleEndian.Uint64(b[16:]))
-	return true
+	p := cursor{b: b, at: 24}
+	for p.at < len(b) && !p.bad {
+		s.tables = append(s.tables, TableID(p.uint32()))
+	}
+	return !p.bad
 }

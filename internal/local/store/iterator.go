@@ -24,15 +24,14 @@ const (
 // Iterator walks items as of the moment it was made, in the order of its Scan or Query. It holds memory for at most
 // 2 MB of items (or one larger one) and pins the log's segments: close it soon. Not for concurrent use.
 type Iterator struct {
-	s       *Store
-	view    *view
-	index   *pebble.Iterator
-	reverse bool
-	started bool
-	left    int // items still wanted, -1: all
-	ahead   int
+	s     *Store
+	view  *view
+	walk  walk
+	left  int // items still wanted, -1: all
+	ahead int
 
 	batch []fetched
+	keys  []byte // of the batch
 	order []int32
 	at    int
 	buf   []byte
@@ -41,109 +40,114 @@ type Iterator struct {
 	err   error
 }
 
-// fetched is one pointer and the place of its value in the iterator's buffer.
+// fetched is one pointer and the place of its value in the iterator's buffer, and of its key.
 type fetched struct {
 	pointer
-	from int
+	from           int
+	keyFrom, keyTo int
 }
 
-// Scan walks a table, or one segment of it, in hash order.
-func (s *Store) Scan(table TableID, o ScanOptions) *Iterator {
-	if o.Segments < 0 || o.Segment < 0 || o.Segment >= max(o.Segments, 1) {
-		return &Iterator{err: fault.New(fault.User, "segment %d of %d", o.Segment, o.Segments)}
-	}
-	lo, hi := segmentBounds(o.Segment, o.Segments)
-	lower, upper := hashBound(table, lo), successor(tablePrefix(nil, table))
-	if hi != ^uint64(0) {
-		upper = hashBound(table, hi+1)
-	}
-	if o.After.Hash != nil {
-		lower = later(lower, append(itemKey(nil, table, o.After), 0))
-	}
-	return s.iterate(table, lower, upper, false, o.Limit)
+// walk yields index keys and the pointers they stand for.
+type walk interface {
+	next() (key []byte, p pointer, ok bool, err error) // key until the next call
+	close() error
 }
 
-// Query walks the items of one hash key in the order of their sort keys.
-func (s *Store) Query(table TableID, hash []byte, o QueryOptions) *Iterator {
-	base := hashPrefix(nil, table, hash)
-	place := func(rangeKey []byte) []byte { return append(slices.Clone(base), rangeKey...) }
-	lower, upper := base, successor(base)
-	if o.Prefix != nil {
-		lower, upper = place(o.Prefix), earlier(upper, successor(place(o.Prefix)))
-	}
-	if o.Lower != nil {
-		bound := place(o.Lower)
-		if o.LowerExclusive {
-			bound = append(bound, 0) // the next possible key
-		}
-		lower = later(lower, bound)
-	}
-	if o.Upper != nil {
-		bound := place(o.Upper)
-		if !o.UpperExclusive {
-			bound = append(bound, 0)
-		}
-		upper = earlier(upper, bound)
-	}
-	switch {
-	case o.After != nil && o.Descending:
-		upper = earlier(upper, place(o.After))
-	case o.After != nil:
-		lower = later(lower, append(place(o.After), 0))
-	}
-	return s.iterate(table, lower, upper, o.Descending, o.Limit)
-}
-
-func later(a, b []byte) []byte {
-	if bytes.Compare(a, b) >= 0 {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b []byte) []byte {
-	if bytes.Compare(a, b) <= 0 {
-		return a
-	}
-	return b
-}
-
-func (s *Store) iterate(table TableID, lower, upper []byte, reverse bool, limit int) *Iterator {
+func (s *Store) iterate(sp span) *Iterator {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if s.closed {
 		return &Iterator{err: errClosed()}
 	}
-	if _, ok := s.tables[table]; !ok {
-		return &Iterator{err: noTable(table)}
+	t, ok := s.tables[sp.table]
+	if !ok {
+		return &Iterator{err: noTable(sp.table)}
 	}
-	it := &Iterator{s: s, reverse: reverse, left: -1, ahead: aheadFirst}
+	if sp.indexed && !slices.Contains(t.Settings.Indexes, sp.index) {
+		return &Iterator{err: noIndex(sp.table, sp.index)}
+	}
+	if bytes.Compare(sp.lower, sp.upper) >= 0 {
+		return &Iterator{}
+	}
+	index, view, err := s.pinned(sp.lower, sp.upper)
+	if err != nil {
+		return &Iterator{err: err}
+	}
+	return s.walking(&indexWalk{index: index, reverse: sp.reverse}, view, sp.limit)
+}
+
+func noIndex(id TableID, index IndexID) error {
+	return fault.New(fault.NotFound, "table %d has no index %d", id, index)
+}
+
+// walking makes an iterator of what a walk yields; view pins the segments it points into.
+func (s *Store) walking(w walk, v *view, limit int) *Iterator {
+	it := &Iterator{s: s, walk: w, view: v, left: -1, ahead: aheadFirst}
 	if limit > 0 {
 		it.left = limit
-	}
-	if bytes.Compare(lower, upper) >= 0 {
-		it.end = true
-		return it
-	}
-	for {
-		it.view = s.log.acquire()
-		it.index, it.err = s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-		if it.err != nil {
-			it.view.release()
-			it.view = nil
-			return it
-		}
-		if s.log.current(it.view) {
-			break // all that the index shows lies in segments of this view
-		}
-		it.view.release()
-		if err := it.index.Close(); err != nil {
-			return &Iterator{err: indexError(err)}
-		}
 	}
 	s.watch(it, true)
 	return it
 }
+
+// pinned opens the index between two keys together with all segments that it points into; the gate is held.
+func (s *Store) pinned(lower, upper []byte) (*pebble.Iterator, *view, error) {
+	for {
+		v := s.log.acquire()
+		index, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			v.release()
+			return nil, nil, indexError(err)
+		}
+		if s.log.current(v) {
+			return index, v, nil // all that the index shows lies in segments of this view
+		}
+		v.release()
+		if err := index.Close(); err != nil {
+			return nil, nil, indexError(err)
+		}
+	}
+}
+
+// indexWalk walks a part of the index.
+type indexWalk struct {
+	index   *pebble.Iterator
+	reverse bool
+	started bool
+}
+
+func (w *indexWalk) next() (key []byte, p pointer, ok bool, err error) {
+	if !w.step() {
+		if err := w.index.Error(); err != nil {
+			return nil, p, false, indexError(err)
+		}
+		return nil, p, false, nil
+	}
+	b, err := w.index.ValueAndErr()
+	if err != nil {
+		return nil, p, false, indexError(err)
+	}
+	if !p.parse(b) {
+		return nil, p, false, fault.New(fault.Corrupt, "index entry that is no pointer")
+	}
+	return w.index.Key(), p, true, nil
+}
+
+func (w *indexWalk) step() bool {
+	first := !w.started
+	w.started = true
+	switch {
+	case first && w.reverse:
+		return w.index.Last()
+	case first:
+		return w.index.First()
+	case w.reverse:
+		return w.index.Prev()
+	}
+	return w.index.Next()
+}
+
+func (w *indexWalk) close() error { return indexError2(w.index.Close()) }
 
 // Next moves to the next item; false at the end or on an error, which Close returns.
 func (it *Iterator) Next() bool {
@@ -160,6 +164,34 @@ func (it *Iterator) Next() bool {
 // Raw returns the item that Next moved to; it is valid until the next call of Next.
 func (it *Iterator) Raw() []byte { return it.raw }
 
+// Key returns the key that Next moved to, in an index that of the entry. Valid after a Next that returned true.
+func (it *Iterator) Key() Key {
+	key := it.key()
+	if key[0] == spaceEntry {
+		entry, _ := parseEntryKey(key)
+		return entry
+	}
+	return parseBase(baseOf(key))
+}
+
+// BaseKey returns the key of the item that Next moved to, which Key is but in an index.
+func (it *Iterator) BaseKey() Key {
+	key := it.key()
+	if key[0] == spaceEntry {
+		_, base := parseEntryKey(key)
+		return parseBase(base)
+	}
+	return parseBase(baseOf(key))
+}
+
+func (it *Iterator) key() []byte {
+	f := &it.batch[it.at-1]
+	return it.keys[f.keyFrom:f.keyTo]
+}
+
+// pointer returns where the item stands that Next moved to.
+func (it *Iterator) pointer() *pointer { return &it.batch[it.at-1].pointer }
+
 // Close ends the walk and returns the error that ended it early, if any. It may be called more than once.
 func (it *Iterator) Close() error {
 	if it.s == nil {
@@ -175,11 +207,11 @@ func (it *Iterator) Close() error {
 // shut gives everything back; the store calls it for iterators left open when it closes.
 func (it *Iterator) shut() {
 	it.end, it.batch, it.at = true, nil, 0
-	if it.index != nil {
-		if err := it.index.Close(); err != nil && it.err == nil {
-			it.err = indexError(err)
+	if it.walk != nil {
+		if err := it.walk.close(); err != nil && it.err == nil {
+			it.err = err
 		}
-		it.index = nil
+		it.walk = nil
 	}
 	if it.view != nil {
 		it.view.release()
@@ -216,47 +248,31 @@ func (it *Iterator) fill() bool {
 
 // collect gathers the next pointers and gives each its place in the buffer.
 func (it *Iterator) collect() error {
-	it.batch, it.at = it.batch[:0], 0
+	it.batch, it.keys, it.at = it.batch[:0], it.keys[:0], 0
 	want := it.ahead
 	if it.left >= 0 {
 		want = min(want, it.left)
 	}
 	total := 0
-	for len(it.batch) < want && total < aheadBytes && it.step() {
-		b, err := it.index.ValueAndErr()
+	for len(it.batch) < want && total < aheadBytes {
+		key, p, ok, err := it.walk.next()
 		if err != nil {
-			return indexError(err)
+			return err
 		}
-		var f fetched
-		if !f.parse(b) {
-			return fault.New(fault.Corrupt, "index entry that is no pointer")
+		if !ok {
+			break
 		}
-		f.from = total
-		total += int(f.length)
+		f := fetched{pointer: p, from: total, keyFrom: len(it.keys)}
+		it.keys = append(it.keys, key...)
+		f.keyTo = len(it.keys)
+		total += int(p.length)
 		it.batch = append(it.batch, f)
-	}
-	if err := it.index.Error(); err != nil {
-		return indexError(err)
 	}
 	if it.left >= 0 {
 		it.left -= len(it.batch)
 	}
 	it.buf = slices.Grow(it.buf[:0], total)[:total]
 	return nil
-}
-
-func (it *Iterator) step() bool {
-	first := !it.started
-	it.started = true
-	switch {
-	case first && it.reverse:
-		return it.index.Last()
-	case first:
-		return it.index.First()
-	case it.reverse:
-		return it.index.Prev()
-	}
-	return it.index.Next()
 }
 
 // fetch reads the values of the batch sorted by place, with several readers when there are many reads.
@@ -291,7 +307,7 @@ func (it *Iterator) read(order []int32) error {
 		first := &it.batch[order[0]]
 		seg := it.view.segs[first.segment]
 		if seg == nil {
-			return fault.New(fault.Corrupt, "the index names segment %d, which does not exist", first.segment)
+			return noSegment(first.segment)
 		}
 		n, end := it.run(order)
 		if n == 1 {

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 )
@@ -47,12 +48,18 @@ func segmentBounds(segment, segments int) (lo, hi uint64) {
 
 // The first byte of an index key says what it is about; see docs/formats/local-store.md.
 const (
-	spaceItem    = 'C' // table, hash64, escaped hash key, 0 1, sort key → pointer
-	spaceTable   = 'D' // table → name and definition
-	spaceSegment = 'G' // segment → where it ends, its last sequence number and time
-	spaceLive    = 'L' // segment, table → bytes of values in that segment that are items of that table now
-	spaceMeta    = 'M' // applied → the position and counters of the last applied frame
-	spaceCount   = 'N' // table → items and bytes
+	spaceItem     = 'C' // table, hash64, escaped hash key, 0 1, sort key → pointer
+	spaceTable    = 'D' // table → name and definition
+	spaceEntry    = 'E' // table, index, hash64, escaped hash and range of the entry, base key → pointer to the base item
+	spaceSegment  = 'G' // segment → where it ends, its last sequence number and time, its tables
+	spaceShard    = 'H' // stream, shard → what Shard says
+	spaceLive     = 'L' // segment, table → bytes of values in that segment that are items of that table now
+	spaceMeta     = 'M' // applied → the position and counters of the last applied frame
+	spaceCount    = 'N' // table → items and bytes
+	spaceChange   = 'S' // shard, seq → place and time of a stream record
+	spaceSettings = 'T' // table → settings, also of a dropped table whose history is kept
+	spaceStream   = 'W' // stream → its table and times
+	spaceTrimmed  = 'X' // shard → the last sequence number that was trimmed
 )
 
 // Behind an escaped hash key: 0 1 ends it, a 0 inside is 0 255, so no key's bytes are a prefix of another's and
@@ -69,23 +76,71 @@ func tablePrefix(dst []byte, table TableID) []byte {
 
 // hashPrefix is what all items of one hash key share.
 func hashPrefix(dst []byte, table TableID, hash []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(tablePrefix(dst, table), xxh3.Hash(hash))
-	for _, c := range hash {
+	return appendHash(tablePrefix(dst, table), hash)
+}
+
+// appendHash appends a hash key behind its place in the hash space.
+func appendHash(dst, hash []byte) []byte {
+	return append(appendEscaped(binary.BigEndian.AppendUint64(dst, xxh3.Hash(hash)), hash), escape, keyEnd)
+}
+
+func appendEscaped(dst, key []byte) []byte {
+	for _, c := range key {
 		dst = append(dst, c)
 		if c == escape {
 			dst = append(dst, escaped00)
 		}
 	}
-	return append(dst, escape, keyEnd)
+	return dst
+}
+
+// cutEscaped is the reverse of appendEscaped with its end: the key's bytes and what stands behind.
+func cutEscaped(b []byte) (key, rest []byte) {
+	key = []byte{}
+	for i := 0; i+1 < len(b); i++ {
+		if b[i] != escape {
+			key = append(key, b[i])
+			continue
+		}
+		if b[i+1] == keyEnd {
+			return key, b[i+2:]
+		}
+		key = append(key, escape)
+		i++
+	}
+	return key, nil
+}
+
+// itemKeyHead is the length of what stands before the escaped hash key of an item.
+const itemKeyHead = 1 + 4 + 8
+
+// hashOf returns the hash in an item's index key.
+func hashOf(index []byte) uint64 { return binary.BigEndian.Uint64(index[5:]) }
+
+// baseOf is what an item's index key holds behind the hash: how entries name their item.
+func baseOf(index []byte) []byte { return index[itemKeyHead:] }
+
+// parseBase is the reverse of baseOf.
+func parseBase(base []byte) Key {
+	hash, rest := cutEscaped(base)
+	return Key{Hash: hash, Range: some(rest)}
+}
+
+// some makes nil of nothing: no encoded key is empty.
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 func itemKey(dst []byte, table TableID, key Key) []byte {
 	return append(hashPrefix(dst, table, key.Hash), key.Range...)
 }
 
-// hashBound is the first index key with at least this hash.
-func hashBound(table TableID, hash uint64) []byte {
-	return binary.BigEndian.AppendUint64(tablePrefix(nil, table), hash)
+// hashBound is the first key behind prefix with at least this hash.
+func hashBound(prefix []byte, hash uint64) []byte {
+	return binary.BigEndian.AppendUint64(slices.Clone(prefix), hash)
 }
 
 // successor returns the first key behind all keys that start with prefix; prefix must hold a byte below 255.
@@ -111,4 +166,15 @@ func segmentKey(space byte, segment uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{space}, segment)
 }
 
-var appliedKey = []byte{spaceMeta, 'a'}
+func shardKey(stream StreamID, shard uint32) []byte {
+	return binary.BigEndian.AppendUint32(tableKey(spaceShard, TableID(stream)), shard)
+}
+
+func changeKey(shard uint32, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(segmentKey(spaceChange, shard), seq)
+}
+
+var (
+	appliedKey = []byte{spaceMeta, 'a'}
+	lastIDsKey = []byte{spaceMeta, 's'}
+)

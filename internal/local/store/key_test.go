@@ -110,7 +110,7 @@ func TestIndexKeyOrder(t *testing.T) {
 		if inside != bytes.Equal(a.Hash, b.Hash) {
 			t.Fatalf("%x inside %x: %v", y, base, inside)
 		}
-		if bytes.Compare(x, hashBound(7, a.hash64())) < 0 || bytes.Compare(x, successor(tablePrefix(nil, 7))) >= 0 {
+		if bytes.Compare(x, hashBound(tablePrefix(nil, 7), a.hash64())) < 0 || bytes.Compare(x, successor(tablePrefix(nil, 7))) >= 0 {
 			t.Fatalf("%x outside its table or hash", x)
 		}
 	})
@@ -167,12 +167,17 @@ func TestSegmentsEven(t *testing.T) {
 
 func genRecord(t *rapid.T) record {
 	some := rapid.SliceOfN(rapid.Byte(), 1, 20)
-	r := record{kind: rapid.SampledFrom([]kind{kindPut, kindDelete, kindMove, kindTableCreate, kindTableDrop}).Draw(t, "kind"),
+	r := record{kind: rapid.SampledFrom([]kind{kindPut, kindDelete, kindMove, kindTableCreate, kindTableDrop,
+		kindEntries, kindIndexDrop, kindShardOpen, kindTablePurge}).Draw(t, "kind"),
 		table: TableID(rapid.Uint32().Draw(t, "table")), shard: rapid.Uint32().Draw(t, "shard"), seq: rapid.Uint64().Draw(t, "seq"),
 		time: rapid.Int64().Draw(t, "time"), key: Key{Hash: some.Draw(t, "hash")},
 		old: rapid.SampledFrom([]oldKind{oldNone, oldPointer, oldInline}).Draw(t, "old")}
 	if rapid.Bool().Draw(t, "has range") {
 		r.key.Range = some.Draw(t, "range")
+	}
+	r.service = rapid.Bool().Draw(t, "service")
+	if rapid.Bool().Draw(t, "has entries") {
+		r.entries = some.Draw(t, "entries")
 	}
 	if rapid.Bool().Draw(t, "has prior") {
 		r.prior = prior{true, rapid.Uint32().Draw(t, "ps"), rapid.Uint32().Draw(t, "pl"), rapid.Uint32().Draw(t, "pz")}
@@ -195,14 +200,16 @@ func TestRecordRoundTrip(t *testing.T) {
 		want := genRecord(t)
 		b, at := want.append([]byte("front"))
 		b = append(b, "behind"...)
+		bound := recordMax + len(want.key.Hash) + len(want.key.Range) + len(want.oldInline) + len(want.entries) + len(want.value)
 		var got record
 		gotAt, n, ok := got.parse(b[5:])
-		if !ok || n != len(b)-11 || n > want.bound() || want.value != nil && gotAt != at-5 {
+		if !ok || n != len(b)-11 || n > bound || want.value != nil && gotAt != at-5 {
 			t.Fatalf("ok %v, length %d of %d, value at %d want %d", ok, n, len(b)-11, gotAt, at-5)
 		}
 		equal := got.kind == want.kind && got.table == want.table && got.shard == want.shard && got.seq == want.seq &&
 			got.time == want.time && bytes.Equal(got.key.Hash, want.key.Hash) && bytes.Equal(got.key.Range, want.key.Range) &&
 			(got.key.Range == nil) == (want.key.Range == nil) && got.prior == want.prior && got.old == want.old &&
+			got.service == want.service && bytes.Equal(got.entries, want.entries) &&
 			got.oldAt == want.oldAt && bytes.Equal(got.oldInline, want.oldInline) && bytes.Equal(got.value, want.value) &&
 			(got.value == nil) == (want.value == nil) && got.size == want.size && got.crc == want.crc
 		if !equal {

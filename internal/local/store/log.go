@@ -73,10 +73,25 @@ func (l *changeLog) list() ([]*segment, error) {
 	return segs, nil
 }
 
-// install makes segs the current view; the old one lives until its readers are gone.
+// install makes segs the current view.
 func (l *changeLog) install(segs map[uint32]*segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.replace(segs)
+}
+
+// edit makes a changed copy of the current view the next one. Copy and change are one step, since the batcher adds
+// segments while compaction drops others.
+func (l *changeLog) edit(change func(segs map[uint32]*segment)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	segs := maps.Clone(l.view.segs)
+	change(segs)
+	l.replace(segs)
+}
+
+// replace installs a view under mu; the old one lives until its readers are gone.
+func (l *changeLog) replace(segs map[uint32]*segment) {
 	for _, s := range segs {
 		s.refs++
 	}
@@ -126,11 +141,7 @@ func (l *changeLog) snapshot() []*segment {
 
 // drop takes a segment out of the current view; sweep frees its file once no reader holds it.
 func (l *changeLog) drop(number uint32) {
-	l.mu.Lock()
-	segs := maps.Clone(l.view.segs)
-	l.mu.Unlock()
-	delete(segs, number)
-	l.install(segs)
+	l.edit(func(segs map[uint32]*segment) { delete(segs, number) })
 }
 
 // fits tells whether a frame of n bytes has its place in the active segment, with room for the seal.
@@ -195,11 +206,7 @@ func (l *changeLog) begin(number uint32) error {
 		return err
 	}
 	l.active = s
-	l.mu.Lock()
-	segs := maps.Clone(l.view.segs)
-	l.mu.Unlock()
-	segs[number] = s
-	l.install(segs)
+	l.edit(func(segs map[uint32]*segment) { segs[number] = s })
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -23,6 +24,22 @@ type model struct {
 type modelTable struct {
 	name, def string
 	items     map[string]map[string]string // hash → range → item
+	settings  Settings
+	unbuilt   []IndexID     // that may lack entries of older items
+	since     int64         // the history begins here
+	changes   []modelChange // all of them
+	stream    int           // where among changes its stream begins
+	ended     []modelStream // its older streams
+	alwaysOld bool          // each record tells what was before
+}
+
+// modelChange is one change of an item, "" being none.
+type modelChange struct {
+	seq       uint64
+	time      int64
+	hash, rng string
+	old, new  string
+	service   bool
 }
 
 func (m *modelTable) counts() (c Counts) {
@@ -59,6 +76,10 @@ type machine struct {
 	s *Store
 	m model
 	n int
+
+	now     time.Time
+	gone    map[TableID]*modelTable // dropped
+	lastIdx IndexID
 }
 
 var (
@@ -86,7 +107,8 @@ func (k *machine) Create(t *rapid.T) {
 	k.n++
 	def, name := fmt.Sprintf(`{"n":%d}`, k.n), fmt.Sprintf("t%d", k.n%4)
 	taken := slices.ContainsFunc(slices.Collect(maps.Values(k.m.tables)), func(m *modelTable) bool { return m.name == name })
-	id, err := k.s.CreateTable([]byte(def), name, Settings{})
+	settings := k.settings(t, nil)
+	id, err := k.s.CreateTable([]byte(def), name, settings)
 	if taken {
 		if err == nil {
 			t.Fatalf("two tables named %s", name)
@@ -97,18 +119,21 @@ func (k *machine) Create(t *rapid.T) {
 		t.Fatalf("create: id %d after %d, %v", id, k.m.lastID, err)
 	}
 	k.m.lastID = id
-	k.m.tables[id] = &modelTable{name: name, def: def, items: map[string]map[string]string{}}
+	k.m.tables[id] = &modelTable{name: name, def: def, items: map[string]map[string]string{}, settings: settings, since: k.time(),
+		alwaysOld: settings.OldImages || settings.History > 0}
 }
 
 func (k *machine) Drop(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "rarely") != 0 {
 		t.Skip("rare")
 	}
-	id, _ := k.table(t)
+	id, m := k.table(t)
 	if err := k.s.DropTable(id); err != nil {
 		t.Fatalf("drop: %v", err)
 	}
 	delete(k.m.tables, id)
+	m.endStream(k.time())
+	k.gone[id] = m
 	if _, _, err := k.s.Get(id, keyOf("a", "1")); err == nil {
 		t.Fatalf("a dropped table answers")
 	}
@@ -118,9 +143,11 @@ func (k *machine) Define(t *rapid.T) {
 	id, m := k.table(t)
 	k.n++
 	m.def = fmt.Sprintf(`{"again":%d}`, k.n)
-	if err := k.s.UpdateTable(id, []byte(m.def), Settings{}); err != nil {
+	settings := k.settings(t, m)
+	if err := k.s.UpdateTable(id, []byte(m.def), settings); err != nil {
 		t.Fatalf("update: %v", err)
 	}
+	m.redefined(settings, k.time())
 }
 
 // write is one drawn write and what the model says about it.
@@ -132,7 +159,8 @@ func (k *machine) write(t *rapid.T, id TableID, m *modelTable, hash, rng string)
 	k.n++
 	value := raw(hash, rng, k.n, rapid.IntRange(0, 300).Draw(t, "pad"))
 	boom := fmt.Errorf("condition %d", k.n)
-	w := Write{Table: id, Key: keyOf(hash, rng), Blind: blind, Decide: func(got []byte) (Op, []byte, error) {
+	service := rapid.IntRange(0, 4).Draw(t, "service") == 0
+	w := Write{Table: id, Key: keyOf(hash, rng), Blind: blind, Service: service, Decide: func(got []byte) (Op, []byte, error) {
 		if !blind && (string(got) != old || (got != nil) != existed) {
 			t.Fatalf("old item is %q, want %q", got, old)
 		}
@@ -154,6 +182,13 @@ func (k *machine) write(t *rapid.T, id TableID, m *modelTable, hash, rng string)
 		written := op == OpPut || op == OpDelete && existed
 		if r.Err != nil || (r.Commit.Seq != 0) != written {
 			t.Fatalf("result %+v, written %v", r, written)
+		}
+		if written {
+			c := modelChange{seq: r.Commit.Seq, time: r.Commit.Time, hash: hash, rng: rng, old: old, service: service}
+			if op == OpPut {
+				c.new = value
+			}
+			m.changes = append(m.changes, c)
 		}
 		switch {
 		case op == OpPut && m.items[hash] == nil:
@@ -343,15 +378,16 @@ func (k *machine) Check(t *rapid.T) {
 
 func (k *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){"create": k.Create, "drop": k.Drop, "define": k.Define, "update": k.Update,
-		"update ": k.Update, "batch": k.Batch, "get": k.Get, "query": k.Query, "scan": k.Scan, "reopen": k.Reopen, "": k.Check}
+		"update ": k.Update, "batch": k.Batch, "get": k.Get, "query": k.Query, "scan": k.Scan, "reopen": k.Reopen, "": k.Check,
+		"build": k.Build, "index": k.Index, "reshard": k.Reshard, "stream": k.Stream, "later": k.Later}
 }
 
 // TestModel: whatever is done, in whatever order, across restarts and compactions, the store answers as a map does.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k := &machine{m: model{tables: map[TableID]*modelTable{}}}
+		k := &machine{m: model{tables: map[TableID]*modelTable{}}, gone: map[TableID]*modelTable{}, now: time.UnixMilli(1e12)}
 		k.o = Options{Dir: "/db", SegmentBytes: 1 << 12, CacheBytes: 1 << 16, fs: vfs.NewMem(),
-			NoSync: rapid.Bool().Draw(t, "nosync")}
+			NoSync: rapid.Bool().Draw(t, "nosync"), Entries: modelEntries, Clock: func() time.Time { return k.now }}
 		k.open(t)
 		defer func() { k.s.Close() }()
 		k.Create(t)

@@ -9,7 +9,7 @@ type op struct {
 	kind  kind
 	table TableID
 	key   Key
-	index []byte // index key; for table operations the name
+	index []byte // index key; for control records what stands for the hash key
 	value []byte
 	size  uint32
 	crc   uint32
@@ -18,17 +18,28 @@ type op struct {
 	prior  pointer // else the index's pointer, when existed
 	exists bool
 
+	stream  StreamID // the change is of this stream, 0: of none
+	shard   uint32   // of the stream, found when the frame is laid out; for control records see record
+	service bool
+	entries []byte // see entries.go
+	tellOld bool   // the record says what was before
+	inline  []byte // which is too old to be pointed at
+
 	at    pointer // set when the frame is laid out
+	place place   // of the record, for the stream
 	group *group
 }
 
-// item returns what the key holds once the operation is done.
-func (o *op) item() (value []byte, exists bool) { return o.value, o.kind != kindDelete }
+// bound is the most the operation's record takes.
+func (o *op) bound() int {
+	return recordMax + len(o.index) + len(o.key.Range) + len(o.value) + len(o.entries) + len(o.inline)
+}
 
 // group is the operations of one frame; done is closed when they are durable and in the index, or err is set.
 type group struct {
 	ops   []*op
 	bytes int
+	alone bool // control records: nothing else comes in
 	done  chan struct{}
 	err   error
 }
@@ -61,7 +72,7 @@ func (q *queue) init() {
 func (q *queue) put(overlay *overlay, ops ...*op) (*group, error) {
 	bytes := 0
 	for _, o := range ops {
-		bytes += len(o.value) + len(o.index) + recordMax
+		bytes += o.bound()
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,8 +86,9 @@ func (q *queue) put(overlay *overlay, ops ...*op) (*group, error) {
 	if n := len(q.groups); n > 0 {
 		g = q.groups[n-1]
 	}
-	if g == nil || len(g.ops)+len(ops) > frameRecords || g.bytes+bytes > framePayload {
-		g = &group{done: make(chan struct{})}
+	alone := len(ops) > 0 && ops[0].kind.control()
+	if g == nil || g.alone || alone || len(g.ops)+len(ops) > frameRecords || g.bytes+bytes > framePayload {
+		g = &group{alone: alone, done: make(chan struct{})}
 		q.groups = append(q.groups, g)
 		q.ready.Signal()
 	}

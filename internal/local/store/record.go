@@ -14,8 +14,18 @@ const (
 	kindMove                        // an old put, written again with its own seq and time so that its segment can go
 	kindTableCreate                 // value is the definition, the key's hash the name
 	kindTableUpdate                 // value is the new definition
-	kindTableDrop                   // the table and its items are gone
+	kindTableDrop                   // the table is gone, and its items unless their history is kept
+	kindEntries                     // index entries of an item that is there already, which old points at
+	kindIndexDrop                   // the entries of the index that shard names are gone
+	kindShardOpen                   // a shard opens, and its parent closes
+	kindTablePurge                  // the items of a dropped table go
 )
+
+// control tells records about tables, indexes and shards, each group of which has a frame of its own.
+func (k kind) control() bool { return k >= kindTableCreate && k != kindEntries }
+
+// repeats tells records that have the seq and time of an earlier one.
+func (k kind) repeats() bool { return k == kindMove || k == kindEntries }
 
 // oldKind says how a record tells the item's state before it.
 type oldKind uint8
@@ -75,15 +85,19 @@ type prior struct {
 type record struct {
 	kind  kind
 	table TableID
-	shard uint32 // of the table's stream, 0 without one
+	shard uint32 // of the table's stream, 0 without one; for kindIndexDrop the index
 	seq   uint64
 	time  int64
 	key   Key
 	prior prior
 
+	service bool   // see Write
+	entries []byte // index entries that come and go with it, see entries.go
+
 	old       oldKind
 	oldAt     pointer // oldPointer
 	oldInline []byte  // oldInline
+	inlineAt  int     // where in the record it stands, set by parse
 
 	value []byte // new image or definition; nil for deletes and drops
 	size  uint32
@@ -95,15 +109,13 @@ const (
 	flagPrior    = 1 << 0
 	flagValue    = 1 << 1
 	flagRange    = 1 << 2
-	flagOldShift = 4
+	flagService  = 1 << 3
+	flagOldShift = 4 // two bits
+	flagEntries  = 1 << 6
 )
 
-// recordMax bounds a record's length without its key, value and inline old image.
+// recordMax bounds a record's length without its key, entries, value and inline old image.
 const recordMax = 128
-
-func (r *record) bound() int {
-	return recordMax + len(r.key.Hash) + len(r.key.Range) + len(r.oldInline) + len(r.value)
-}
 
 // append adds the record to dst and returns where in dst its value begins.
 func (r *record) append(dst []byte) ([]byte, int) {
@@ -116,6 +128,12 @@ func (r *record) append(dst []byte) ([]byte, int) {
 	}
 	if r.key.Range != nil {
 		flags |= flagRange
+	}
+	if r.service {
+		flags |= flagService
+	}
+	if r.entries != nil {
+		flags |= flagEntries
 	}
 	dst = append(dst, byte(r.kind), flags)
 	dst = binary.AppendUvarint(dst, uint64(r.table))
@@ -137,6 +155,9 @@ func (r *record) append(dst []byte) ([]byte, int) {
 	case oldInline:
 		dst = appendBytes(dst, r.oldInline)
 	}
+	if r.entries != nil {
+		dst = appendBytes(dst, r.entries)
+	}
 	if r.value == nil {
 		return dst, len(dst)
 	}
@@ -156,7 +177,8 @@ func (r *record) parse(b []byte) (valueAt, n int, ok bool) {
 	p := cursor{b: b}
 	*r = record{kind: kind(p.byte())}
 	flags := p.byte()
-	r.old = oldKind(flags >> flagOldShift)
+	r.old = oldKind(flags >> flagOldShift & 3)
+	r.service = flags&flagService != 0
 	r.table = TableID(p.uint32())
 	r.shard = p.uint32()
 	r.seq = p.fixed64()
@@ -174,8 +196,12 @@ func (r *record) parse(b []byte) (valueAt, n int, ok bool) {
 		p.bad = !r.oldAt.parse(p.take(pointerLen)) || p.bad
 	case oldInline:
 		r.oldInline = p.bytes()
+		r.inlineAt = p.at - len(r.oldInline)
 	default:
 		p.bad = true
+	}
+	if flags&flagEntries != 0 {
+		r.entries = p.bytes()
 	}
 	if flags&flagValue != 0 {
 		r.size = p.uint32()
@@ -184,8 +210,8 @@ func (r *record) parse(b []byte) (valueAt, n int, ok bool) {
 		}
 		r.value = p.bytes()
 	}
-	known := byte(flagPrior | flagValue | flagRange | 0xF<<flagOldShift)
-	if p.bad || flags&^known != 0 || r.kind < kindPut || r.kind > kindTableDrop {
+	known := byte(flagPrior | flagValue | flagRange | flagService | flagEntries | 3<<flagOldShift)
+	if p.bad || flags&^known != 0 || r.kind < kindPut || r.kind > kindTablePurge {
 		return 0, 0, false
 	}
 	return p.at - len(r.value), p.at, true

@@ -85,6 +85,9 @@ func (s *Store) load() (found bool, err error) {
 	if !ok {
 		return false, s.indexCorrupt("position")
 	}
+	if err := s.loadStreams(); err != nil {
+		return false, err
+	}
 	err = s.each(spaceCount, func(k, v []byte) bool {
 		if len(k) != 5 || len(v) != 16 {
 			return false
@@ -109,13 +112,81 @@ func (s *Store) load() (found bool, err error) {
 	})
 }
 
+// loadTables reads the tables, and the dropped ones whose history is kept.
 func (s *Store) loadTables() error {
-	return s.each(spaceTable, func(k, v []byte) bool {
+	err := s.each(spaceTable, func(k, v []byte) bool {
 		if len(k) != 5 {
 			return false
 		}
-		t, ok := parseTable(TableID(binary.BigEndian.Uint32(k[1:])), v)
+		t := &table{Table: Table{ID: TableID(binary.BigEndian.Uint32(k[1:]))}}
 		s.tables[t.ID] = t
+		return t.parse(v)
+	})
+	if err != nil {
+		return err
+	}
+	return s.each(spaceSettings, func(k, v []byte) bool {
+		if len(k) != 5 {
+			return false
+		}
+		id := TableID(binary.BigEndian.Uint32(k[1:]))
+		t := s.tables[id]
+		if t == nil {
+			t = &table{Table: Table{ID: id}}
+			s.dropped[id] = t
+		}
+		return t.parseSettings(v)
+	})
+}
+
+// loadStreams reads streams and shards as they were at the index's position.
+func (s *Store) loadStreams() error {
+	m := &s.streams
+	b, closer, err := s.db.Get(lastIDsKey)
+	if err == pebble.ErrNotFound {
+		return nil
+	}
+	if err != nil {
+		return indexError(err)
+	}
+	ok := len(b) == 8
+	if ok {
+		m.last, m.lastShard = StreamID(binary.LittleEndian.Uint32(b)), binary.LittleEndian.Uint32(b[4:])
+	}
+	closer.Close()
+	if !ok {
+		return s.indexCorrupt("stream ids")
+	}
+	err = s.each(spaceStream, func(k, v []byte) bool {
+		if len(k) != 5 {
+			return false
+		}
+		st := &stream{id: StreamID(binary.BigEndian.Uint32(k[1:]))}
+		m.all[st.id] = st
+		return st.parse(v)
+	})
+	if err != nil {
+		return err
+	}
+	gone := map[uint32]uint64{}
+	err = s.each(spaceTrimmed, func(k, v []byte) bool {
+		if len(k) != 5 || len(v) != 8 {
+			return false
+		}
+		gone[binary.BigEndian.Uint32(k[1:])] = binary.LittleEndian.Uint64(v)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return s.each(spaceShard, func(k, v []byte) bool {
+		if len(k) != 9 || m.all[StreamID(binary.BigEndian.Uint32(k[1:]))] == nil {
+			return false
+		}
+		sh := &shard{id: binary.BigEndian.Uint32(k[5:])}
+		sh.trimmed = gone[sh.id]
+		ok := sh.parse(v)
+		m.all[StreamID(binary.BigEndian.Uint32(k[1:]))].add(sh)
 		return ok
 	})
 }
@@ -180,6 +251,7 @@ func (s *Store) checkSegments(segs []*segment, view map[uint32]*segment) error {
 			return s.indexCorrupt("end of a segment")
 		}
 		seg.end, seg.lastSeq, seg.lastTime, seg.sealed = info.end, info.lastSeq, info.lastTime, true
+		seg.tables = info.tables
 		if seg.size < seg.end {
 			err := fault.New(fault.Corrupt, "the segment is cut: %d bytes of %d", seg.size, seg.end)
 			return fault.At(err, fault.Place{File: seg.name, Offset: seg.size})
@@ -222,6 +294,9 @@ func (s *Store) replay(segs []*segment) (clean bool, err error) {
 func (s *Store) replaySegment(seg *segment, from int64) (frames int, err error) {
 	r := seg.frames(from)
 	seg.end, seg.lastSeq, seg.lastTime = from, s.applied.seq, s.applied.time
+	if from > segmentHeaderLen {
+		seg.holds(0) // what is before is not read again
+	}
 	for {
 		f, err := r.next()
 		if err == errNoFrame {
@@ -280,16 +355,15 @@ func (s *Store) replayFrame(seg *segment, f *frame) error {
 		if !ok {
 			return unreadable(seg, base)
 		}
-		c := change{kind: r.kind, table: r.table, prior: r.prior, value: r.value, key: r.key.Hash}
-		if r.kind < kindTableCreate {
-			c.key = itemKey(nil, r.table, r.key)
-		}
-		c.at = pointer{seq: r.seq, time: r.time, segment: seg.number, offset: uint32(base) + uint32(at),
-			length: uint32(len(r.value)), size: r.size, crc: r.crc}
+		c := replayed(seg, &r, uint32(base)+uint32(at))
+		c.place = place{seg.number, uint32(base), uint32(n), checksum(rest[:n])}
 		if r.kind == kindTableCreate {
 			s.applied.lastTable = max(s.applied.lastTable, r.table)
 		}
-		if err := s.ledger.apply(s.batch, &c); err != nil {
+		if !r.kind.control() {
+			seg.holds(r.table)
+		}
+		if err := s.apply(&c); err != nil {
 			return fault.At(err, fault.Place{File: seg.name, Offset: base})
 		}
 		s.applied.seq, s.applied.time = max(s.applied.seq, r.seq), max(s.applied.time, r.time)
@@ -299,6 +373,20 @@ func (s *Store) replayFrame(seg *segment, f *frame) error {
 		return unreadable(seg, base)
 	}
 	return nil
+}
+
+// replayed is a record of the log as the index sees it; its value stands at offset.
+func replayed(seg *segment, r *record, offset uint32) change {
+	c := change{kind: r.kind, table: r.table, prior: r.prior, value: r.value, key: r.key.Hash, settings: r.key.Range,
+		entries: r.entries, shard: r.shard}
+	c.at = pointer{seq: r.seq, time: r.time, segment: seg.number, offset: offset, length: uint32(len(r.value)), size: r.size, crc: r.crc}
+	if !r.kind.control() {
+		c.key = itemKey(nil, r.table, r.key)
+	}
+	if r.kind == kindEntries {
+		c.at = r.oldAt
+	}
+	return c
 }
 
 // unreadable is a record in a frame whose checksum is right: written by a program that knows more than we do.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,20 @@ type segment struct {
 	sealed   bool
 	lastSeq  uint64
 	lastTime int64
+	tables   []TableID // that it holds records of items of, ascending; 0 among them: perhaps of any
+}
+
+// holds notes that the segment has a record of a table's item.
+func (s *segment) holds(table TableID) {
+	if i, found := slices.BinarySearch(s.tables, table); !found {
+		s.tables = slices.Insert(s.tables, i, table)
+	}
+}
+
+// mayHold tells whether the segment can have records of a table's items.
+func (s *segment) mayHold(table TableID) bool {
+	_, found := slices.BinarySearch(s.tables, table)
+	return found || len(s.tables) > 0 && s.tables[0] == 0
 }
 
 func segmentName(number uint32) string { return fmt.Sprintf("%08d.log", number) }

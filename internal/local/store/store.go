@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble"
@@ -25,26 +26,32 @@ type Store struct {
 	size  func([]byte) int
 	keep  time.Duration
 
+	entries EntriesFunc
+
 	lock io.Closer
 	db   *pebble.DB
 	log  *changeLog
 
 	// gate is held for reading by whoever uses the index, the log or the tables, and for writing by Close and by
 	// changes of the set of tables; nobody holds it while waiting for the device, save when the queue is full.
-	gate   sync.RWMutex
-	closed bool
-	tables map[TableID]*Table
+	gate    sync.RWMutex
+	closed  bool
+	tables  map[TableID]*table
+	dropped map[TableID]*table // whose history is kept
 
 	ddl       sync.Mutex // one change of the set of tables at a time
 	lastTable TableID    // under ddl: highest id ever given
 
 	iterMu sync.Mutex
 	iters  map[*Iterator]struct{} // open ones
+	reads  sync.WaitGroup         // readings of the log under way
 
 	stripes stripeLocks
 	overlay overlay
 	queue   queue
 	ledger  *ledger
+	streams streams
+	visible atomic.Uint64 // the highest sequence number in the index
 	batcher sync.WaitGroup
 
 	// The batcher's own (recovery's before there is one).
@@ -64,8 +71,9 @@ type Store struct {
 // Conflict when another process has it open or the folder holds something else, Unsupported for a newer format,
 // Corrupt with file and offset for anything that a crash cannot explain.
 func Open(o Options) (*Store, error) {
-	s := &Store{fs: o.fs, dir: o.Dir, clock: o.Clock, size: o.Size, keep: o.Retention, tables: map[TableID]*Table{},
-		iters: map[*Iterator]struct{}{}, ledger: newLedger()}
+	s := &Store{fs: o.fs, dir: o.Dir, clock: o.Clock, size: o.Size, keep: o.Retention, entries: o.Entries,
+		tables: map[TableID]*table{}, dropped: map[TableID]*table{}, iters: map[*Iterator]struct{}{}, ledger: newLedger()}
+	s.streams.all = map[StreamID]*stream{}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -155,6 +163,7 @@ func (s *Store) Close() error {
 	}
 	s.iterMu.Unlock()
 	s.gate.Unlock()
+	s.reads.Wait()
 	s.compactor.stop()
 	s.queue.close()
 	s.batcher.Wait()
@@ -204,7 +213,8 @@ func noTable(id TableID) error { return fault.New(fault.NotFound, "no table with
 const (
 	versionName    = "VERSION"
 	versionPrefix  = "dynaferry local store "
-	versionCurrent = "1"
+	versionCurrent = "2"
+	versionBefore  = "1" // is made the current one: nothing of it has changed but that there is more
 )
 
 // claim takes the folder: makes it, locks it against other processes and checks or writes its version.
@@ -216,7 +226,7 @@ func (s *Store) claim() error {
 	if err != nil {
 		return fault.At(fault.As(fault.Unavailable, err), fault.Place{File: s.dir})
 	}
-	known, foreign := false, ""
+	known, current, foreign := false, false, ""
 	for _, name := range names {
 		switch name {
 		case versionName:
@@ -231,7 +241,7 @@ func (s *Store) claim() error {
 		return fault.Hint(fault.At(err, fault.Place{File: s.dir}), "name an empty or new folder with --dir")
 	}
 	if known {
-		if err := s.checkVersion(); err != nil {
+		if current, err = s.checkVersion(); err != nil {
 			return err
 		}
 	}
@@ -241,35 +251,38 @@ func (s *Store) claim() error {
 		return fault.Hint(fault.At(err, fault.Place{File: s.dir}), "stop the other dynaferry local, or name another --dir")
 	}
 	s.lock = lock
-	if known {
+	if current {
 		return nil
 	}
 	return fault.As(fault.Unavailable, s.writeVersion())
 }
 
-func (s *Store) checkVersion() error {
+// checkVersion refuses what this program does not know; current is false for a version that is to be made so.
+func (s *Store) checkVersion() (current bool, err error) {
 	name := s.fs.PathJoin(s.dir, versionName)
 	f, err := s.fs.Open(name)
 	if err != nil {
-		return fault.At(fault.As(fault.Unavailable, err), fault.Place{File: name})
+		return false, fault.At(fault.As(fault.Unavailable, err), fault.Place{File: name})
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
-		return fault.At(fault.As(fault.Unavailable, err), fault.Place{File: name})
+		return false, fault.At(fault.As(fault.Unavailable, err), fault.Place{File: name})
 	}
 	switch string(text) {
 	case versionPrefix + versionCurrent + "\n":
-		return nil
+		return true, nil
+	case versionPrefix + versionBefore + "\n":
+		return false, nil
 	case "":
-		return fault.At(fault.New(fault.Corrupt, "empty version file"), fault.Place{File: name})
+		return false, fault.At(fault.New(fault.Corrupt, "empty version file"), fault.Place{File: name})
 	}
 	if len(text) > len(versionPrefix) && string(text[:len(versionPrefix)]) == versionPrefix {
 		err := fault.New(fault.Unsupported, "a store of format %.20q, this program knows %s", text[len(versionPrefix):], versionCurrent)
-		return fault.Hint(fault.At(err, fault.Place{File: name}), "open it with the newer dynaferry that wrote it")
+		return false, fault.Hint(fault.At(err, fault.Place{File: name}), "open it with the newer dynaferry that wrote it")
 	}
 	err = fault.New(fault.Conflict, "not a store of dynaferry local: it says %.40q", text)
-	return fault.Hint(fault.At(err, fault.Place{File: name}), "name an empty or new folder with --dir")
+	return false, fault.Hint(fault.At(err, fault.Place{File: name}), "name an empty or new folder with --dir")
 }
 
 // writeVersion gives the folder its version, whole or not at all.

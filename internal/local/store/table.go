@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	"dynaferry/internal/fault"
 )
@@ -20,9 +21,15 @@ func (s *Store) CreateTable(definition []byte, name string, settings Settings) (
 			return 0, fault.New(fault.Conflict, "table %s exists", name)
 		}
 	}
-	s.lastTable++ // an id whose creation fails is not used again either
-	t := &Table{ID: s.lastTable, Name: name, Definition: bytes.Clone(definition), Settings: settings}
-	g, err := s.log1(kindTableCreate, t)
+	t := newTable(s.lastTable+1, name, definition, settings)
+	err := s.checkSettings(t, Settings{})
+	var g *group
+	var ops []*op
+	if err == nil {
+		s.lastTable++ // an id whose creation fails is not used again either
+		ops = append([]*op{t.op(kindTableCreate)}, s.shardOps(t, 0)...)
+		g, err = s.control(ops...)
+	}
 	s.gate.RUnlock()
 	if err == nil {
 		err = g.wait()
@@ -30,35 +37,99 @@ func (s *Store) CreateTable(definition []byte, name string, settings Settings) (
 	if err != nil {
 		return 0, err
 	}
-	s.publish(t)
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	t.since = ops[0].at.time
+	s.tables[t.ID] = t
 	return t.ID, nil
 }
 
-// UpdateTable replaces a table's definition and its settings, for all writes that begin after it returns.
+func newTable(id TableID, name string, definition []byte, settings Settings) *table {
+	settings.Indexes = slices.Clone(settings.Indexes)
+	return &table{Table: Table{ID: id, Name: name, Definition: bytes.Clone(definition), Settings: settings}, since: never}
+}
+
+// UpdateTable replaces a table's definition and its settings, for all writes that begin after it returns. An index
+// that is no longer in the settings loses its entries, a stream that is not ends, history that is turned off is gone.
 func (s *Store) UpdateTable(id TableID, definition []byte, settings Settings) error {
 	s.ddl.Lock()
 	defer s.ddl.Unlock()
-	s.gate.RLock()
+	s.gate.Lock() // no write is between its look at the settings and the queue: each is before or behind the change
 	old, ok := s.tables[id]
 	if !ok {
-		s.gate.RUnlock()
+		s.gate.Unlock()
 		return noTable(id)
 	}
-	t := &Table{ID: id, Name: old.Name, Definition: bytes.Clone(definition), Settings: settings}
-	g, err := s.log1(kindTableUpdate, t)
-	s.gate.RUnlock()
+	t := newTable(id, old.Name, definition, settings)
+	if old.Settings.History > 0 {
+		t.since = old.since
+	}
+	if err := s.checkSettings(t, old.Settings); err != nil {
+		s.gate.Unlock()
+		return err
+	}
+	ops := append([]*op{t.op(kindTableUpdate)}, s.shardOps(t, old.Settings.Stream)...)
+	for _, index := range old.Settings.Indexes {
+		if !slices.Contains(settings.Indexes, index) {
+			ops = append(ops, &op{kind: kindIndexDrop, table: id, index: []byte{}, shard: uint32(index)})
+		}
+	}
+	g, err := s.control(ops...)
+	if err == nil {
+		s.tables[id] = t
+	}
+	s.gate.Unlock()
 	if err == nil {
 		err = g.wait()
 	}
 	if err != nil {
 		return err
 	}
-	s.publish(t)
+	if t.since == never {
+		s.gate.Lock()
+		t.since = ops[0].at.time
+		s.gate.Unlock()
+	}
+	s.wakeCompactor()
+	return nil
+}
+
+// DropIndex takes an index out of the table's settings and removes its entries.
+func (s *Store) DropIndex(id TableID, index IndexID) error {
+	s.gate.RLock()
+	t, ok := s.tables[id]
+	s.gate.RUnlock()
+	if !ok {
+		return noTable(id)
+	}
+	settings := t.Settings
+	settings.Indexes = slices.DeleteFunc(slices.Clone(settings.Indexes), func(i IndexID) bool { return i == index })
+	if len(settings.Indexes) == len(t.Settings.Indexes) {
+		return noIndex(id, index)
+	}
+	return s.UpdateTable(id, t.Definition, settings)
+}
+
+// shardsMax bounds what a stream begins with, so that all its shards fit one frame.
+const shardsMax = 256
+
+// historyMax keeps the arithmetic of times far from its end.
+const historyMax = 100 * 366 * 24 * time.Hour
+
+// checkSettings refuses what cannot be; the gate is held.
+func (s *Store) checkSettings(t *table, old Settings) error {
+	n := &t.Settings
+	if n.History < 0 || n.History > historyMax || n.Shards < 0 || n.Shards > shardsMax {
+		return fault.New(fault.User, "history of %v, %d shards", n.History, n.Shards)
+	}
+	if n.Stream != 0 && n.Stream != old.Stream && s.streams.known(n.Stream) {
+		return fault.New(fault.User, "stream %d is another one", n.Stream)
+	}
 	return nil
 }
 
 // DropTable removes a table and all its items at once; their room in the log is won back in the background. Its id is
-// never used again.
+// never used again. Its streams can be read for StreamKeep, its last History as long.
 func (s *Store) DropTable(id TableID) error {
 	s.ddl.Lock()
 	defer s.ddl.Unlock()
@@ -68,9 +139,14 @@ func (s *Store) DropTable(id TableID) error {
 		s.gate.Unlock()
 		return noTable(id)
 	}
-	g, err := s.log1(kindTableDrop, t)
+	o := t.op(kindTableDrop)
+	g, err := s.control(o)
+	gone := *t // others may still look at t
 	if err == nil {
 		delete(s.tables, id)
+		if gone.dropped = never; t.Settings.History > 0 {
+			s.dropped[id] = &gone
+		}
 	}
 	s.gate.Unlock()
 	if err != nil {
@@ -79,17 +155,20 @@ func (s *Store) DropTable(id TableID) error {
 	if err := g.wait(); err != nil {
 		return err
 	}
+	s.gate.Lock()
+	gone.dropped = o.at.time
+	s.gate.Unlock()
 	s.wakeCompactor()
 	return nil
 }
 
-// Tables lists the tables by name. The definitions are shared: do not change them.
+// Tables lists the tables by name. The definitions and settings are shared: do not change them.
 func (s *Store) Tables() []Table {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	list := make([]Table, 0, len(s.tables))
 	for _, t := range s.tables {
-		list = append(list, *t)
+		list = append(list, t.Table)
 	}
 	slices.SortFunc(list, func(a, b Table) int { return cmp.Compare(a.Name, b.Name) })
 	return list
@@ -107,12 +186,9 @@ func (s *Store) Counts(id TableID) (Counts, error) {
 	return s.ledger.counts[id], nil
 }
 
-// log1 enqueues one change of the set of tables; the gate is held.
-func (s *Store) log1(k kind, t *Table) (*group, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	o := &op{kind: k, table: t.ID, index: []byte(t.Name)}
+// op is the operation that makes the table what t says.
+func (t *table) op(k kind) *op {
+	o := &op{kind: k, table: t.ID, index: []byte(t.Name), key: Key{Range: t.appendSettings(nil)}}
 	if k != kindTableDrop {
 		o.value = t.Definition
 		if o.value == nil {
@@ -120,12 +196,13 @@ func (s *Store) log1(k kind, t *Table) (*group, error) {
 		}
 		o.crc = checksum(o.value)
 	}
-	return s.queue.put(&s.overlay, o)
+	return o
 }
 
-// publish shows a table whose record is durable.
-func (s *Store) publish(t *Table) {
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	s.tables[t.ID] = t
+// control enqueues changes of tables, indexes and shards, which share a frame of their own; the gate is held.
+func (s *Store) control(ops ...*op) (*group, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	return s.queue.put(&s.overlay, ops...)
 }

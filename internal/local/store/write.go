@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -158,7 +159,8 @@ func (s *Store) decideAll(writes []Write, results []Result, turns []turn, atomic
 
 // decide asks one write's function under its stripe.
 func (s *Store) decide(w *Write, t *turn) (Commit, error) {
-	o := &op{kind: kindPut, table: w.Table, key: w.Key, index: t.index}
+	tab := s.tables[w.Table]
+	o := &op{kind: kindPut, table: w.Table, key: w.Key, index: t.index, stream: tab.Settings.Stream, service: w.Service}
 	var old []byte
 	if before := s.overlay.get(t.index); before != nil {
 		t.after, o.before = before.group, before
@@ -167,15 +169,16 @@ func (s *Store) decide(w *Write, t *turn) (Commit, error) {
 		}
 	} else {
 		var err error
-		if old, o.exists, err = s.lookup(&o.prior, t.index, !w.Blind); err != nil {
+		if old, o.exists, err = s.lookup(&o.prior, t.index, !w.Blind || tab.indexed()); err != nil {
 			return Commit{}, err
 		}
 	}
 	c := Commit{Existed: o.exists, OldSize: int(o.prior.size)}
+	shown := old
 	if w.Blind {
-		old = nil
+		shown = nil
 	}
-	what, value, err := w.Decide(old)
+	what, value, err := w.Decide(shown)
 	switch {
 	case err != nil:
 		return c, err
@@ -188,8 +191,38 @@ func (s *Store) decide(w *Write, t *turn) (Commit, error) {
 	default:
 		return c, fault.New(fault.Bug, "operation %d with a value of %d bytes", what, len(value))
 	}
+	if o.exists && tab.tellsOld() {
+		if err := s.tellOld(o, old); err != nil {
+			return c, err
+		}
+	}
+	if tab.indexed() {
+		o.entries = s.entryList(tab, old, o.value)
+	}
 	t.op = o
 	return c, nil
+}
+
+// pointedAge is how old a version may be for a record to point at it. Segments outlive what they hold by a day, so what
+// is younger than this when it is replaced is there as long as the record that replaced it.
+const pointedAge = 23 * time.Hour
+
+// tellOld makes the operation's record say what was before: a pointer costs no reading. old may be nil when the item
+// was not read yet.
+func (s *Store) tellOld(o *op, old []byte) error {
+	o.tellOld = true
+	if o.before != nil || o.prior.time >= s.clock().Add(-pointedAge).UnixMilli() {
+		return nil
+	}
+	if old == nil {
+		var p pointer
+		var err error
+		if old, _, err = s.lookup(&p, o.index, true); err != nil {
+			return err
+		}
+	}
+	o.inline = old
+	return nil
 }
 
 // stripeLocks are the locks of keys, by a hash of the whole key.
