@@ -75,7 +75,7 @@ func (s *Store) applyBatch() error {
 		return err
 	}
 	s.batch.Reset()
-	s.reached = s.applied.pos
+	s.reached, s.reachedTime = s.applied.pos, s.applied.time
 	s.visible.Store(s.applied.seq)
 	return nil
 }

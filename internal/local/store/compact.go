@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dynaferry/internal/fault"
@@ -15,7 +16,8 @@ type compactor struct {
 	quit chan struct{}
 	done sync.WaitGroup
 	once sync.Once
-	err  error // why it gave up; read after done
+	late atomic.Bool // the next pass looks at the clock and not at the time of the last write
+	err  error       // why it gave up; read after done
 }
 
 func (c *compactor) init() {
@@ -40,8 +42,14 @@ func (s *Store) compactLoop() {
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
 	for {
+		s.applying.Lock()
+		now := s.reachedTime
+		s.applying.Unlock()
 		for {
-			again, err := s.compact()
+			if s.compactor.late.Swap(false) {
+				now = s.clock().UnixMilli()
+			}
+			again, err := s.compact(now)
 			if err != nil {
 				s.compactor.err = err
 				return
@@ -54,7 +62,8 @@ func (s *Store) compactLoop() {
 		case <-s.compactor.quit:
 			return
 		case <-s.compactor.wake:
-		case <-tick.C: // time makes room, too
+		case <-tick.C: // time makes room, too, when nothing is written
+			s.compactor.late.Store(true)
 		}
 	}
 }
@@ -76,9 +85,8 @@ type candidate struct {
 	live int64
 }
 
-// compact frees what is free and moves at most one segment's content. It tells whether there may be more to do.
-func (s *Store) compact() (again bool, err error) {
-	now := s.clock().UnixMilli()
+// compact frees what is free at a time in Unix ms and moves at most one segment's content. It tells whether there may be more to do.
+func (s *Store) compact(now int64) (again bool, err error) {
 	if err := s.trim(now); err != nil {
 		if s.queue.failed() != nil {
 			return false, nil

@@ -209,7 +209,7 @@ func settled(t *testing.T, s *Store) {
 	s.compactor.stop()
 	for again := true; again; {
 		var err error
-		if again, err = s.compact(); err != nil {
+		if again, err = s.compact(s.clock().UnixMilli()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,7 +259,7 @@ func TestPinnedSegments(t *testing.T) {
 	if err := it.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.compact(); err != nil {
+	if _, err := s.compact(s.clock().UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	if after := files(); after >= before {
@@ -341,7 +341,7 @@ func TestDropWhileMoving(t *testing.T) {
 	dropped, compacted := make(chan error, 1), make(chan error, 1)
 	go func() { dropped <- s.DropTable(id) }()
 	<-inSync
-	go func() { _, err := s.compact(); compacted <- err }()
+	go func() { _, err := s.compact(s.clock().UnixMilli()); compacted <- err }()
 	for s.queue.waiting() == 0 && len(compacted) == 0 {
 		runtime.Gosched()
 	}

@@ -244,6 +244,7 @@ func (k *machine) Later(t *rapid.T) {
 	step := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour, 5 * time.Hour, 13 * time.Hour})
 	k.now = k.now.Add(step.Draw(t, "later"))
 	if rapid.Bool().Draw(t, "trim") {
+		k.s.compactor.late.Store(true)
 		k.s.wakeCompactor()
 	}
 }

@@ -60,9 +60,10 @@ type Store struct {
 	frame   []byte
 
 	// applying is held from the first entry in the ledger until the index has them all, so that its holder sees both
-	// agree; reached is where the index stands, under it.
-	applying sync.Mutex
-	reached  position
+	// agree; reached is where the index stands and reachedTime the time of the last write in it, under it.
+	applying    sync.Mutex
+	reached     position
+	reachedTime int64
 
 	compactor compactor
 }
