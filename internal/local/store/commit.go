@@ -77,12 +77,14 @@ func (s *Store) applyBatch() error {
 	s.batch.Reset()
 	s.reached, s.reachedTime = s.applied.pos, s.applied.time
 	s.visible.Store(s.applied.seq)
+	s.latest.Store(s.applied.time)
 	return nil
 }
 
 // layOut assigns sequence numbers, the time and places to a group and returns its frame, closed.
 func (s *Store) layOut(g *group) []byte {
 	s.applied.time = max(s.applied.time, s.clock().UnixMilli())
+	s.latest.Store(s.applied.time)
 	s.applied.clean = false
 	base := s.log.active.end
 	var header [frameHeaderLen]byte

@@ -22,15 +22,15 @@ type model struct {
 }
 
 type modelTable struct {
-	name, def string
-	items     map[string]map[string]string // hash → range → item
-	settings  Settings
-	unbuilt   []IndexID     // that may lack entries of older items
-	since     int64         // the history begins here
-	changes   []modelChange // all of them
-	stream    int           // where among changes its stream begins
-	ended     []modelStream // its older streams
-	alwaysOld bool          // each record tells what was before
+	name, def      string
+	items          map[string]map[string]string // hash → range → item
+	settings       Settings
+	unbuilt        []IndexID     // that may lack entries of older items
+	since, dropped int64         // the history begins, the table went
+	changes        []modelChange // all of them
+	stream         int           // where among changes its stream begins
+	ended          []modelStream // its older streams
+	alwaysOld      bool          // each record tells what was before
 }
 
 // modelChange is one change of an item, "" being none.
@@ -133,6 +133,7 @@ func (k *machine) Drop(t *rapid.T) {
 	}
 	delete(k.m.tables, id)
 	m.endStream(k.time())
+	m.dropped = k.time()
 	k.gone[id] = m
 	if _, _, err := k.s.Get(id, keyOf("a", "1")); err == nil {
 		t.Fatalf("a dropped table answers")
@@ -379,7 +380,8 @@ func (k *machine) Check(t *rapid.T) {
 func (k *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){"create": k.Create, "drop": k.Drop, "define": k.Define, "update": k.Update,
 		"update ": k.Update, "batch": k.Batch, "get": k.Get, "query": k.Query, "scan": k.Scan, "reopen": k.Reopen, "": k.Check,
-		"build": k.Build, "index": k.Index, "reshard": k.Reshard, "stream": k.Stream, "later": k.Later}
+		"build": k.Build, "index": k.Index, "reshard": k.Reshard, "stream": k.Stream, "later": k.Later,
+		"state": k.State, "changes": k.Changes}
 }
 
 // TestModel: whatever is done, in whatever order, across restarts and compactions, the store answers as a map does.
@@ -387,7 +389,8 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := &machine{m: model{tables: map[TableID]*modelTable{}}, gone: map[TableID]*modelTable{}, now: time.UnixMilli(1e12)}
 		k.o = Options{Dir: "/db", SegmentBytes: 1 << 12, CacheBytes: 1 << 16, fs: vfs.NewMem(),
-			NoSync: rapid.Bool().Draw(t, "nosync"), Entries: modelEntries, Clock: func() time.Time { return k.now }}
+			NoSync: rapid.Bool().Draw(t, "nosync"), Entries: modelEntries, Clock: func() time.Time { return k.now },
+			changedMax: rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "changed")}
 		k.open(t)
 		defer func() { k.s.Close() }()
 		k.Create(t)

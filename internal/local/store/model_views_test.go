@@ -293,7 +293,7 @@ func (k *machine) Stream(t *rapid.T) {
 	st := rapid.SampledFrom(all).Draw(t, "stream")
 	horizon := k.now.Add(-StreamKeep).UnixMilli()
 	list, err := k.s.Shards(st.id)
-	if (err != nil) != past(st.closed, horizon) {
+	if (err != nil) != endedBefore(st.closed, horizon) {
 		t.Fatalf("stream closed at %d of horizon %d: %v", st.closed, horizon, err)
 	}
 	got := map[uint64]Change{}

@@ -21,7 +21,7 @@ func (s *Store) ReadShard(id StreamID, number uint32, after uint64, limit, bytes
 	horizon := s.streamHorizon()
 	visible := s.visible.Load() // all records up to here are in the index that is read below
 	sh, _, err := s.streams.find(id, number)
-	if err != nil || past(sh.closed, horizon) {
+	if err != nil || endedBefore(sh.closed, horizon) {
 		if err == nil {
 			err = fault.New(fault.NotFound, "shard %d closed more than %v ago", number, StreamKeep)
 		}

@@ -43,6 +43,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.lastTable = s.applied.lastTable
+	s.visible.Store(s.applied.seq)
+	s.latest.Store(s.applied.time)
+	s.reached, s.reachedTime = s.applied.pos, s.applied.time
 	last := segs[len(segs)-1]
 	s.log.active = last
 	switch {

@@ -67,7 +67,7 @@ func (s *Store) Streams() []Stream {
 	defer s.streams.mu.RUnlock()
 	var list []Stream
 	for _, st := range s.streams.all {
-		if !past(st.closed, horizon) {
+		if !endedBefore(st.closed, horizon) {
 			list = append(list, Stream{ID: st.id, Table: st.table, Opened: at(st.opened), Closed: at(st.closed)})
 		}
 	}
@@ -82,12 +82,12 @@ func (s *Store) Shards(id StreamID) ([]Shard, error) {
 	s.streams.mu.RLock()
 	defer s.streams.mu.RUnlock()
 	st := s.streams.all[id]
-	if st == nil || past(st.closed, horizon) {
+	if st == nil || endedBefore(st.closed, horizon) {
 		return nil, noStream(id)
 	}
 	var list []Shard
 	for _, sh := range st.shards {
-		if !past(sh.closed, horizon) {
+		if !endedBefore(sh.closed, horizon) {
 			list = append(list, Shard{ID: sh.id, Parent: sh.parent, First: sh.first, Last: sh.last,
 				Opened: at(sh.opened), Closed: at(sh.closed), Lo: sh.lo, Hi: sh.hi})
 		}
@@ -96,10 +96,10 @@ func (s *Store) Shards(id StreamID) ([]Shard, error) {
 }
 
 // streamHorizon is the time, in Unix ms, before which stream records are trimmed.
-func (s *Store) streamHorizon() int64 { return s.clock().Add(-StreamKeep).UnixMilli() }
+func (s *Store) streamHorizon() int64 { return s.now() - StreamKeep.Milliseconds() }
 
-// past tells whether something closed before the horizon; 0 is open.
-func past(closed, horizon int64) bool { return closed != 0 && closed < horizon }
+// endedBefore tells whether something closed before the horizon; 0 is open.
+func endedBefore(closed, horizon int64) bool { return closed != 0 && closed < horizon }
 
 func at(ms int64) time.Time {
 	if ms == 0 {

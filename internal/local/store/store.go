@@ -52,6 +52,7 @@ type Store struct {
 	ledger  *ledger
 	streams streams
 	visible atomic.Uint64 // the highest sequence number in the index
+	latest  atomic.Int64  // the highest time of a record, Unix ms
 	batcher sync.WaitGroup
 
 	// The batcher's own (recovery's before there is one).
@@ -66,6 +67,9 @@ type Store struct {
 	reachedTime int64
 
 	compactor compactor
+
+	changedMax int
+	lastRun    atomic.Uint64 // of the files in sortDir
 }
 
 // Open opens the store in o.Dir, made when missing, and brings it to the state of its last durable write. Fault kinds:
@@ -75,6 +79,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{fs: o.fs, dir: o.Dir, clock: o.Clock, size: o.Size, keep: o.Retention, entries: o.Entries,
 		tables: map[TableID]*table{}, dropped: map[TableID]*table{}, iters: map[*Iterator]struct{}{}, ledger: newLedger()}
 	s.streams.all = map[StreamID]*stream{}
+	s.changedMax = cmp.Or(o.changedMax, changedMax)
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -119,13 +124,31 @@ func (s *Store) open(o *Options) error {
 	if err := syncDir(s.fs, s.dir); err != nil {
 		return fault.As(fault.Unavailable, err)
 	}
-	var err error
+	err := s.clearRuns()
+	if err != nil {
+		return err
+	}
 	if s.db, err = openIndex(s.fs, indexDir, o.CacheBytes, s.indexTrouble); err != nil {
 		return err
 	}
 	s.log = newLog(s.fs, logDir, o)
 	s.batch = s.db.NewBatch()
 	return s.recover()
+}
+
+// clearRuns removes sorted runs that a crash left.
+func (s *Store) clearRuns() error {
+	dir := s.fs.PathJoin(s.dir, sortDir)
+	names, err := s.fs.List(dir)
+	if err != nil {
+		return nil // there is none; if that is not why, making one says so
+	}
+	for _, name := range names {
+		if err := s.fs.Remove(s.fs.PathJoin(dir, name)); err != nil {
+			return fault.At(fault.As(fault.Unavailable, err), fault.Place{File: s.fs.PathJoin(dir, name)})
+		}
+	}
+	return nil
 }
 
 // indexTrouble hears of flushes and compactions of the index that fail, for instance on a full disk. They are tried

@@ -29,7 +29,7 @@ func (s *Store) needs(now int64) map[TableID]int64 {
 	s.streams.mu.RLock()
 	defer s.streams.mu.RUnlock()
 	for _, st := range s.streams.all {
-		if !past(st.closed, now-StreamKeep.Milliseconds()) {
+		if !endedBefore(st.closed, now-StreamKeep.Milliseconds()) {
 			need(st.table, StreamKeep)
 		}
 	}
@@ -122,7 +122,7 @@ func (s *Store) forgetStreams(horizon int64) error {
 	defer m.mu.Unlock()
 	for id, st := range m.all {
 		for _, sh := range st.shards {
-			if !past(sh.closed, horizon) {
+			if !endedBefore(sh.closed, horizon) {
 				continue
 			}
 			for _, key := range [][]byte{shardKey(id, sh.id), segmentKey(spaceTrimmed, sh.id)} {
@@ -131,8 +131,8 @@ func (s *Store) forgetStreams(horizon int64) error {
 				}
 			}
 		}
-		st.shards = slices.DeleteFunc(st.shards, func(sh *shard) bool { return past(sh.closed, horizon) })
-		if past(st.closed, horizon) {
+		st.shards = slices.DeleteFunc(st.shards, func(sh *shard) bool { return endedBefore(sh.closed, horizon) })
+		if endedBefore(st.closed, horizon) {
 			delete(m.all, id)
 			if err := b.Delete(tableKey(spaceStream, TableID(id)), nil); err != nil {
 				return indexError(err)

@@ -211,7 +211,7 @@ const pointedAge = 23 * time.Hour
 // was not read yet.
 func (s *Store) tellOld(o *op, old []byte) error {
 	o.tellOld = true
-	if o.before != nil || o.prior.time >= s.clock().Add(-pointedAge).UnixMilli() {
+	if o.before != nil || o.prior.time >= s.now()-pointedAge.Milliseconds() {
 		return nil
 	}
 	if old == nil {
