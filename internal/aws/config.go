@@ -11,6 +11,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -30,6 +31,9 @@ type Options struct {
 	RoleSessionName string // "" draws one that names this program
 	ExternalID      string // for roles of other accounts that ask for one
 	Insecure        bool   // ?insecure=true : plain http to hosts that are not this one
+
+	// AccessKey and SecretKey are of a store of our own, dynaferry local's; with them nothing else is looked for.
+	AccessKey, SecretKey string
 }
 
 // Session is the credentials, Region and endpoints of one address; its clients may be used concurrently.
@@ -45,6 +49,10 @@ func Load(ctx context.Context, o Options) (*Session, error) {
 		if _, err := checkEndpoint(o.Endpoint, o.Insecure); err != nil {
 			return nil, err
 		}
+	}
+	if o.AccessKey != "" {
+		return &Session{options: o, config: sdk.Config{Region: o.Region,
+			Credentials: credentials.NewStaticCredentialsProvider(o.AccessKey, o.SecretKey, "")}}, nil
 	}
 	var load []func(*config.LoadOptions) error
 	if o.Region != "" {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynaferry/internal/aws"
+	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/local"
 	"dynaferry/internal/local/bucket"
@@ -57,6 +59,7 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 	f.IntVar(&o.tablesPort, "dynamodb-port", 0, "port for DynamoDB (default: a free one)")
 	f.IntVar(&o.objectsPort, "s3-port", 0, "port for S3 (default: a free one)")
 	f.StringSliceVar(&o.buckets, "bucket", []string{"lake"}, "buckets to make when they are missing")
+	f.BoolVar(&o.strictTimes, "strict-times", false, "hold the service's times: nothing younger than 5 minutes can be restored or exported, incremental exports cover 15 minutes at least")
 	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")
 	return cmd
 }
@@ -67,7 +70,7 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 type localOptions struct {
 	dir                     string
 	tablesPort, objectsPort int
-	throttle                bool
+	throttle, strictTimes   bool
 	buckets                 []string
 }
 
@@ -115,11 +118,18 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 	if w.process, err = bucket.Start(ctx, exe, []string{bucketCommandName}, bucket.Config{Dir: objects, Port: o.objectsPort, Region: regionLocal, Buckets: o.buckets}); err != nil {
 		return nil, err
 	}
-	if w.instance, err = local.Start(ctx, local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle}); err != nil {
+	w.objects, w.access, w.secret = w.process.Endpoint, w.process.Config.AccessKey, w.process.Config.SecretKey
+	// The tables' half writes exports into the objects' half, and reads imports from it, as any client would.
+	s3, err := aws.Load(ctx, aws.Options{Region: regionLocal, Endpoint: w.objects, AccessKey: w.access, SecretKey: w.secret})
+	if err != nil {
 		return nil, err
 	}
-	w.tables, w.objects = w.instance.URL, w.process.Endpoint
-	w.access, w.secret = w.process.Config.AccessKey, w.process.Config.SecretKey
+	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
+		Bucket: func(_ context.Context, name string) (blob.Bucket, error) { return s3.S3(name, "", aws.S3Options{}) }}
+	if w.instance, err = local.Start(ctx, options); err != nil {
+		return nil, err
+	}
+	w.tables = w.instance.URL
 	return w, nil
 }
 

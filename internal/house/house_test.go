@@ -44,7 +44,9 @@ var storey = map[string]int{
 	// 4 worlds
 	"internal/local/store":   3,
 	"internal/local/kinesis": 4,
-	"internal/local":         5,
+	"internal/local/export":  5,
+	"internal/local/intake":  5,
+	"internal/local":         6,
 	"internal/local/bucket":  5,
 	"internal/aws":           5,
 	// 5 ends

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"dynaferry/internal/item"
-	"dynaferry/internal/local/store"
 )
 
 // layout is what CreateTable says about keys, and throughput what it and UpdateTable say about capacity.
@@ -243,7 +242,7 @@ func (c *call) createTable() error {
 	}
 	c.db.change.Lock()
 	defer c.db.change.Unlock()
-	if t, _ := c.table(name); t != nil {
+	if t, _ := c.table(name); t != nil || c.db.inMaking(name) != nil {
 		return inUse("Table already exists: %s", name)
 	}
 	now := c.db.now()
@@ -255,7 +254,7 @@ func (c *call) createTable() error {
 	if err != nil {
 		return fmt.Errorf("write the definition of %s: %w", name, err)
 	}
-	id, err := c.db.store.CreateTable(text, name, store.Settings{})
+	id, err := c.db.store.CreateTable(text, name, def.settings())
 	if err != nil {
 		return err
 	}

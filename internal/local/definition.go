@@ -28,6 +28,9 @@ type definition struct {
 	ClassMs    int64            `json:"classMs,omitempty"`
 	Protected  bool             `json:"protected,omitempty"`
 	Tags       []tag            `json:"tags,omitempty"`
+	PITR       *pitrState       `json:"pitr,omitempty"`
+	Filling    *filling         `json:"filling,omitempty"`
+	Restored   *restored        `json:"restored,omitempty"`
 }
 
 type throughputTimes struct {
@@ -109,7 +112,7 @@ func (db *DB) redefine(t *table, def *definition) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the definition of %s: %w", def.Name, err)
 	}
-	if err := db.store.UpdateTable(t.id, text, store.Settings{}); err != nil {
+	if err := db.store.UpdateTable(t.id, text, def.settings()); err != nil {
 		return nil, err
 	}
 	changed := &table{def: def, id: t.id, keys: def.Keys, limit: t.limit}
@@ -154,6 +157,7 @@ type tableDescription struct {
 	TableClassSummary         *classSummary        `json:",omitempty"`
 	OnDemandThroughput        *onDemandDescription `json:",omitempty"`
 	DeletionProtectionEnabled bool
+	RestoreSummary            *restoreSummary `json:",omitempty"`
 }
 
 type attributeDefinition struct {
@@ -207,7 +211,7 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 	out := &tableDescription{
 		TableName: d.Name, TableStatus: status, CreationDateTime: seconds(d.CreatedMs),
 		TableArn: c.arn(d.Name), TableId: d.ID, ItemCount: counts.Items, TableSizeBytes: counts.Bytes,
-		DeletionProtectionEnabled: d.Protected,
+		DeletionProtectionEnabled: d.Protected, RestoreSummary: d.restoreSummary(),
 	}
 	for n, attr := range d.Keys.Attrs() {
 		out.AttributeDefinitions = append(out.AttributeDefinitions, attributeDefinition{attr.Name, attr.Type.String()})

@@ -250,9 +250,7 @@ func tooLargeBody() error {
 }
 
 // arn is the ARN of a table as the caller's Region sees it: all Regions share one set of tables.
-func (c *call) arn(table string) string {
-	return "arn:aws:dynamodb:" + c.region + ":" + account + ":table/" + table
-}
+func (c *call) arn(table string) string { return tableARN(c.region, table) }
 
 // account is the account id in our ARNs.
 const account = "000000000000"

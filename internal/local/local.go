@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/local/kinesis"
 	"dynaferry/internal/local/store"
@@ -22,6 +23,14 @@ type Options struct {
 	NoSync   bool   // reply before the device has the bytes: a power cut may lose the last writes, a kill does not
 	Throttle bool   // hold tables to their provisioned units (and on-demand ceilings), with the service's 300 s of burst
 
+	// Bucket opens a bucket of the S3 half, for exports to write and imports to read; nil: there is none, and both are
+	// refused. It need not ask whether the bucket exists: using one that does not is an error of kind NotFound.
+	Bucket func(ctx context.Context, name string) (blob.Bucket, error)
+
+	// StrictTimes holds the service's times: what is younger than 5 minutes cannot be restored or exported, an incremental
+	// export covers 15 minutes at least. Without it nobody waits.
+	StrictTimes bool
+
 	Clock func() time.Time // nil: time.Now; for tests of throttling and times
 }
 
@@ -33,7 +42,10 @@ type DB struct {
 	mu      sync.RWMutex // guards tables
 	change  sync.Mutex   // held by operations that create, change or drop tables
 	tables  map[string]*table
+	fills   map[string]*table // those that are being filled, see filling; under mu
 	tokens  tokenTable
+	journal *journal
+	crew    *crew
 	calls   sync.Pool
 }
 
@@ -47,7 +59,7 @@ func Open(opts Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the local DynamoDB: %w", err)
 	}
-	db := &DB{opts: opts, store: s, tables: map[string]*table{}}
+	db := &DB{opts: opts, store: s, tables: map[string]*table{}, fills: map[string]*table{}, crew: newCrew()}
 	db.calls.New = func() any { return new(call) }
 	if db.kinesis, err = kinesis.Open(s, kinesis.Options{Throttle: opts.Throttle, Clock: opts.Clock}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the local Kinesis: %w", err), s.Close())
@@ -60,13 +72,24 @@ func Open(opts Options) (*DB, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		db.tables[t.def.Name] = t
+		if t.def.Filling != nil {
+			db.fills[t.def.Name] = t
+		} else {
+			db.tables[t.def.Name] = t
+		}
+	}
+	if err := db.resume(); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// Close makes everything durable and gives the folder back. Requests must have ended: Serve waits for them.
-func (db *DB) Close() error { return db.store.Close() }
+// Close makes everything durable and gives the folder back. Requests must have ended: Serve waits for them. Exports,
+// imports, backups and restores under way stop; the next Open goes on with them.
+func (db *DB) Close() error {
+	db.crew.dismiss()
+	return db.store.Close()
+}
 
 func (db *DB) now() time.Time { return db.opts.Clock() }
 

@@ -97,11 +97,24 @@ func (c *call) named() (*table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.db.inMaking(name) != nil {
+		return nil, inMakingError(name)
+	}
 	t, err := c.table(name)
 	if err != nil {
 		return nil, notFound("Requested resource not found: Table: %s not found", name)
 	}
 	return t, nil
+}
+
+// replyWhole makes v the reply.
+func (c *call) replyWhole(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write a reply: %w", err)
+	}
+	c.out = append(c.out, text...)
+	return nil
 }
 
 // replyJSON makes v, under the given member, the reply.
@@ -126,6 +139,11 @@ func (c *call) replyTable(member string, t *table, status string) error {
 }
 
 func (c *call) describeTable() error {
+	if name, err := c.tableName(); err == nil {
+		if t := c.db.inMaking(name); t != nil {
+			return c.replyTable("Table", t, statusCreating)
+		}
+	}
 	t, err := c.named()
 	if err != nil {
 		return err
@@ -145,6 +163,9 @@ func (c *call) deleteTable() error {
 			"Disable deletion protection first.")
 	}
 	if err := c.replyTable("TableDescription", t, "DELETING"); err != nil {
+		return err
+	}
+	if err := c.db.keepDeleted(t); err != nil {
 		return err
 	}
 	if err := c.db.store.DropTable(t.id); err != nil {
@@ -206,8 +227,11 @@ func (c *call) listTables() error {
 func (db *DB) names() []string {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	names := make([]string, 0, len(db.tables))
+	names := make([]string, 0, len(db.tables)+len(db.fills))
 	for name := range db.tables {
+		names = append(names, name)
+	}
+	for name := range db.fills {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -232,18 +256,5 @@ func (c *call) describeTimeToLive() error {
 		return err
 	}
 	c.out = append(c.out, `{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}`...)
-	return nil
-}
-
-func (c *call) describeContinuousBackups() error {
-	name, err := c.tableName()
-	if err != nil {
-		return err
-	}
-	if _, err := c.table(name); err != nil {
-		return &apiError{400, nsDynamo + "TableNotFoundException", "Table not found: " + name, nil}
-	}
-	c.out = append(c.out, `{"ContinuousBackupsDescription":{"ContinuousBackupsStatus":"DISABLED",`+
-		`"PointInTimeRecoveryDescription":{"PointInTimeRecoveryStatus":"DISABLED"}}}`...)
 	return nil
 }

@@ -230,3 +230,10 @@ func appendEscaped(dst, text []byte, quote byte) []byte {
 	}
 	return dst
 }
+
+// AppendStruct appends the item's map as a struct of Ion text, for records that hold more than one.
+func AppendStruct(dst []byte, it item.Item) []byte {
+	w := Writer{buf: dst}
+	w.fields(it, 0)
+	return w.buf
+}

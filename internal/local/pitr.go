@@ -1,0 +1,132 @@
+package local
+
+import "net/http"
+
+// pitrState is that a table has continuous backups: since when, and for how many days back.
+type pitrState struct {
+	SinceMs int64 `json:"sinceMs"`
+	Days    int64 `json:"days"`
+}
+
+func failure(name, format string, args ...any) *apiError {
+	e := invalid(format, args...)
+	e.Status, e.Type = http.StatusBadRequest, nsDynamo+name
+	return e
+}
+
+func tableNotFound(name string) *apiError {
+	return failure("TableNotFoundException", "Table not found: %s", name)
+}
+
+const saysNoPITR = "Point in time recovery is not enabled for table '%s'"
+
+func (c *call) describeContinuousBackups() error {
+	name, err := c.tableName()
+	if err != nil {
+		return err
+	}
+	t, err := c.table(name)
+	if err != nil {
+		return tableNotFound(name)
+	}
+	return c.replyContinuousBackups(t)
+}
+
+// replyContinuousBackups describes a table's continuous backups, which are always there; what can be turned on and off is
+// whether the table can be brought back to a point in time.
+func (c *call) replyContinuousBackups(t *table) error {
+	type recovery struct {
+		PointInTimeRecoveryStatus  string
+		RecoveryPeriodInDays       int64    `json:",omitempty"`
+		EarliestRestorableDateTime *seconds `json:",omitempty"`
+		LatestRestorableDateTime   *seconds `json:",omitempty"`
+	}
+	r := recovery{PointInTimeRecoveryStatus: "DISABLED"}
+	if p := t.def.PITR; p != nil {
+		w := c.db.window(p)
+		r = recovery{"ENABLED", p.Days, maybeSeconds(w.earliest), maybeSeconds(w.latest)}
+	}
+	return c.replyJSON("ContinuousBackupsDescription", struct {
+		ContinuousBackupsStatus        string
+		PointInTimeRecoveryDescription recovery
+	}{"ENABLED", r})
+}
+
+func (c *call) updateContinuousBackups() error {
+	name, err := c.tableName()
+	if err != nil {
+		return err
+	}
+	enable, days, err := c.readRecovery()
+	if err != nil {
+		return err
+	}
+	c.db.change.Lock()
+	defer c.db.change.Unlock()
+	t, err := c.table(name)
+	if err != nil {
+		return tableNotFound(name)
+	}
+	def := *t.def
+	begun := enable && def.PITR == nil
+	switch {
+	case !enable:
+		def.PITR = nil
+	case def.PITR != nil:
+		p := *def.PITR
+		if days != nil {
+			p.Days = *days
+		}
+		def.PITR = &p
+	default:
+		def.PITR = &pitrState{SinceMs: millis(c.db.now()), Days: daysMax}
+		if days != nil {
+			def.PITR.Days = *days
+		}
+	}
+	if t, err = c.db.redefine(t, &def); err != nil {
+		return err
+	}
+	if now := millis(c.db.now()); begun && now != def.PITR.SinceMs {
+		// The store has kept everything since some moment between the two; what is promised begins with the later one.
+		again := def
+		again.PITR = &pitrState{SinceMs: now, Days: def.PITR.Days}
+		if t, err = c.db.redefine(t, &again); err != nil {
+			return err
+		}
+	}
+	return c.replyContinuousBackups(t)
+}
+
+// readRecovery reads PointInTimeRecoverySpecification.
+func (c *call) readRecovery() (enable bool, days *int64, err error) {
+	const at = "pointInTimeRecoverySpecification"
+	v := &constraints{}
+	spec, present, err := c.args.object("PointInTimeRecoverySpecification", classStructure)
+	if err != nil {
+		return false, nil, err
+	}
+	if !present {
+		v.notNull(at)
+		return false, nil, v.err()
+	}
+	on, err := spec.flag("PointInTimeRecoveryEnabled")
+	if err != nil {
+		return false, nil, err
+	}
+	if on == nil {
+		v.notNull(at + ".pointInTimeRecoveryEnabled")
+	}
+	if days, err = spec.integer("RecoveryPeriodInDays", "Integer"); err != nil {
+		return false, nil, err
+	}
+	v.atLeast(days, at+".recoveryPeriodInDays", daysMin)
+	v.atMost(days, at+".recoveryPeriodInDays", daysMax)
+	if err := v.err(); err != nil {
+		return false, nil, err
+	}
+	if !*on && days != nil {
+		return false, nil, invalid("RecoveryPeriodInDays can only be specified when PointInTimeRecoveryEnabled is true")
+	}
+	return *on, days, nil
+}
