@@ -6,11 +6,14 @@ import (
 	"dynaferry/internal/local/store"
 )
 
+// historySlack is how much longer than promised the past is kept, so that an export or restore at the edge has time to finish.
+const historySlack = time.Hour
+
 // settings are what the store has to keep of a table with this definition.
 func (d *definition) settings() store.Settings {
 	s := store.Settings{}
 	if d.PITR != nil {
-		s.History = time.Duration(d.PITR.Days) * day
+		s.History = time.Duration(d.PITR.Days)*day + historySlack
 	}
 	return s
 }
