@@ -50,44 +50,49 @@ func appendLevels(dst, stream []byte) []byte {
 }
 
 // arena keeps finished pages until their row group ends. Its blocks are used again for the next row group: a fresh
-// allocation for each page would make the collector run for nothing.
+// allocation for each page would make the collector run for nothing. The first block is small, since a partition's file
+// may hold a few rows.
 type arena struct {
 	blocks [][]byte
-	at     int // block in use
-	large  int // bytes of blocks made for one oversized page; dropped at reset
-	kept   int64
+	at     int   // block in use
+	held   int64 // memory in use for pages: blocks begun, and pages too large for one, which are dropped at reset
+	kept   int64 // bytes of pages
 }
 
-const arenaBlock = 1 << 20
+const (
+	arenaBlock      = 1 << 20
+	arenaBlockFirst = 32 << 10
+)
 
 // keep returns a copy of p that lives until reset.
 func (a *arena) keep(p []byte) []byte {
 	a.kept += int64(len(p))
 	if len(p) > arenaBlock/4 {
-		a.large += len(p)
+		a.held += int64(len(p))
 		return append(make([]byte, 0, len(p)), p...)
 	}
-	if len(a.blocks) == 0 {
-		a.blocks = append(a.blocks, make([]byte, 0, arenaBlock))
-	}
-	if len(a.blocks[a.at])+len(p) > arenaBlock {
+	for a.at < len(a.blocks) && cap(a.blocks[a.at])-len(a.blocks[a.at]) < len(p) {
 		a.at++
-		if a.at == len(a.blocks) {
-			a.blocks = append(a.blocks, make([]byte, 0, arenaBlock))
+	}
+	if a.at == len(a.blocks) {
+		size := arenaBlock
+		if a.at == 0 && len(p) <= arenaBlockFirst {
+			size = arenaBlockFirst
 		}
+		a.blocks = append(a.blocks, make([]byte, 0, size))
 	}
 	b := a.blocks[a.at]
 	start := len(b)
+	if start == 0 {
+		a.held += int64(cap(b))
+	}
 	a.blocks[a.at] = append(b, p...)
 	return a.blocks[a.at][start:]
 }
-
-// held is the memory in use for pages.
-func (a *arena) held() int64 { return int64(a.at)*arenaBlock + int64(a.large) + arenaBlock }
 
 func (a *arena) reset() {
 	for i := range a.blocks {
 		a.blocks[i] = a.blocks[i][:0]
 	}
-	a.at, a.large, a.kept = 0, 0, 0
+	a.at, a.held, a.kept = 0, 0, 0
 }

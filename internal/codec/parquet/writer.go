@@ -58,7 +58,7 @@ func (w *Writer) Size() int64 { return w.offset + w.arena.kept }
 // Held is the memory in use for the open row group: finished pages, open pages, dictionaries, hashes of bloom filters.
 // A row group ends on its own when it passes Options.HeldBytes.
 func (w *Writer) Held() int64 {
-	n := w.arena.held() + int64(cap(w.body)+cap(w.packed))
+	n := w.arena.held + int64(cap(w.body)+cap(w.packed))
 	for _, c := range w.chunks {
 		n += int64(c.held())
 	}
@@ -125,7 +125,7 @@ func (w *Writer) write(p []byte) {
 }
 
 func (w *Writer) full() bool {
-	open, held := w.finished, w.arena.held()
+	open, held := w.finished, w.arena.held
 	for _, c := range w.chunks {
 		open += int64(c.openBytes())
 		held += int64(c.held())
