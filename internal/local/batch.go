@@ -30,20 +30,20 @@ type tableBatch struct {
 	raws    [][]byte // the members of the request as they came
 	records []record
 	keys    []store.Key
+	deeds   []deed // of writes
 
 	// of reads
 	projection *expression.Projection
 	consistent bool
 
-	units   float64
+	units   units
 	refused []int // members not done
 }
 
 // batches reads RequestItems; part reads one table's part.
 func (c *call) batches(
-	operation string, part func(raw []byte, b *tableBatch) error,
+	operation string, v *constraints, part func(raw []byte, b *tableBatch) error,
 ) ([]tableBatch, consumption, error) {
-	v := &constraints{}
 	consumed, _, err := c.args.text("ReturnConsumedCapacity")
 	if err != nil {
 		return nil, 0, err
@@ -111,13 +111,13 @@ func (c *call) consumedList(how consumption, list []tableBatch) {
 		if i > 0 {
 			c.out = append(c.out, ',')
 		}
-		c.out = appendConsumed(c.out, list[i].name, list[i].units, how == consumedIndexes, "")
+		c.out = appendConsumed(c.out, list[i].table, list[i].units, how, "")
 	}
 	c.out = append(c.out, ']')
 }
 
 // writePart reads [{"PutRequest":{"Item":{...}}},{"DeleteRequest":{"Key":{...}}}].
-func (c *call) writePart(raw []byte, b *tableBatch, deletes map[*record]bool) error {
+func (c *call) writePart(raw []byte, b *tableBatch) error {
 	var err error
 	if b.raws, _, err = (args{{[]byte("R"), raw}}).list("R"); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (c *call) writePart(raw []byte, b *tableBatch, deletes map[*record]bool) er
 			batchWritesMax))
 		return v.err()
 	}
-	b.records = make([]record, len(b.raws))
+	b.records, b.deeds = make([]record, len(b.raws)), make([]deed, len(b.raws))
 	for i, raw := range b.raws {
 		members, err := object(raw, classStructure)
 		if err != nil {
@@ -150,42 +150,48 @@ func (c *call) writePart(raw []byte, b *tableBatch, deletes map[*record]bool) er
 		case !isPut && !isDelete:
 			return invalid(saysEmpty)
 		}
-		from, member := put, "Item"
+		from, verb := put, &verbPut
 		if isDelete {
-			from, member = remove, "Key"
-			deletes[&b.records[i]] = true
+			from, verb = remove, &verbDelete
 		}
-		value := from.get(member)
+		value := from.get(verb.subject)
 		if value == nil {
 			v := constraints{}
 			v.notNull(fmt.Sprintf("requestItems.%s.member.%d.member.%sRequest.%s", b.name, i+1,
-				map[bool]string{true: "delete", false: "put"}[isDelete], strings.ToLower(member)))
+				strings.ToLower(verb.name), strings.ToLower(verb.subject)))
 			return v.err()
 		}
 		if err := b.records[i].parse(value); err != nil {
 			return err
 		}
+		b.deeds[i] = deed{verb: verb, settings: settings{values: returnNone}, subject: &b.records[i], compiled: &unconditional}
 	}
 	return nil
 }
 
+// unconditional are the expressions of a request without any.
+var unconditional expression.Compiled
+
 func (c *call) batchWriteItem() error {
-	deletes := map[*record]bool{}
-	list, consumed, err := c.batches("BatchWriteItem", func(raw []byte, b *tableBatch) error {
-		return c.writePart(raw, b, deletes)
-	})
+	metrics, _, err := c.args.text("ReturnItemCollectionMetrics")
+	if err != nil {
+		return err
+	}
+	v := &constraints{}
+	v.oneOf(metrics, "returnItemCollectionMetrics", "SIZE", "NONE")
+	list, consumed, err := c.batches("BatchWriteItem", v, c.writePart)
 	if err != nil {
 		return err
 	}
 	total := 0
 	for i := range list {
 		total += len(list[i].records)
-		for j := range list[i].records {
-			r := &list[i].records[j]
-			if r.err != nil {
-				return r.err
+		for j := range list[i].deeds {
+			d := &list[i].deeds[j]
+			if d.subject.err != nil {
+				return d.subject.err
 			}
-			if !deletes[r] && item.Size(r.Item) > item.ItemBytesMax {
+			if d.verb == &verbPut && item.Size(d.subject.Item) > item.ItemBytesMax {
 				return invalid(saysTooLarge)
 			}
 		}
@@ -198,41 +204,34 @@ func (c *call) batchWriteItem() error {
 	}
 	for i := range list {
 		b := &list[i]
-		b.keys = make([]store.Key, len(b.records))
-		for j := range b.records {
-			r := &b.records[j]
-			if deletes[r] {
-				b.keys[j], err = b.table.exactKey(r.Item)
-			} else {
-				b.keys[j], err = b.table.itemKey(r.Item)
-			}
-			if err != nil {
+		b.keys = make([]store.Key, len(b.deeds))
+		for j := range b.deeds {
+			d := &b.deeds[j]
+			d.table, d.settings.consumed = b.table, consumed
+			if err := d.prepare(); err != nil {
 				return err
 			}
+			b.keys[j] = d.key
 		}
 		if err := b.distinct(); err != nil {
 			return err
 		}
 	}
-	if err := c.writeAll(list, deletes); err != nil {
+	if err := c.writeAll(list); err != nil {
 		return err
 	}
-	return c.replyWrites(list, consumed)
+	return c.replyWrites(list, consumed, metrics == "SIZE")
 }
 
-// place is where a write of a batch came from.
-type place struct{ table, member int }
-
 // writeAll does what throttling lets pass in one go. The tables' items are independent of each other.
-func (c *call) writeAll(list []tableBatch, deletes map[*record]bool) error {
+func (c *call) writeAll(list []tableBatch) error {
 	var writes []store.Write
-	var places []place
-	sizes := map[place]int{}
+	var done []*deed
 	var first error
 	for i := range list {
 		b := &list[i]
-		for j := range b.records {
-			r := &b.records[j]
+		for j := range b.deeds {
+			d := &b.deeds[j]
 			if err := c.mayWrite(b.table); err != nil {
 				b.refused = append(b.refused, j)
 				if first == nil {
@@ -240,17 +239,9 @@ func (c *call) writeAll(list []tableBatch, deletes map[*record]bool) error {
 				}
 				continue
 			}
-			op, raw := store.OpDelete, []byte(nil)
-			if !deletes[r] {
-				op, raw = store.OpPut, appendNormal(make([]byte, 0, len(r.Raw())+16), r.Item)
-				sizes[place{i, j}] = item.Size(r.Item)
-			}
-			if c.db.opts.Throttle { // the old size is not known yet; the rest is charged below
-				b.table.limit.write.take(item.WriteUnits(sizes[place{i, j}]))
-			}
-			writes = append(writes, store.Write{Table: b.table.id, Key: b.keys[j], Blind: true,
-				Decide: func([]byte) (store.Op, []byte, error) { return op, raw, nil }})
-			places = append(places, place{i, j})
+			// What the item before it makes dearer is not known yet and charged below.
+			c.didWrite(b.table, units{base: item.WriteUnits(d.newSize)})
+			writes, done = append(writes, c.write(d)), append(done, d)
 		}
 	}
 	if len(writes) == 0 {
@@ -264,15 +255,14 @@ func (c *call) writeAll(list []tableBatch, deletes map[*record]bool) error {
 		if r.Err != nil {
 			return r.Err // those before it are durable: writing them again changes nothing
 		}
-		b, size := &list[places[n].table], sizes[places[n]]
-		units := item.WriteUnits(max(size, r.Commit.OldSize))
-		b.units += units
-		c.didWrite(b.table, units-item.WriteUnits(size))
+		d := done[n]
+		d.units.base = item.WriteUnits(max(d.newSize, r.Commit.OldSize))
+		c.didWrite(d.table, units{d.units.base - item.WriteUnits(d.newSize), d.units.indexes})
 	}
 	return nil
 }
 
-func (c *call) replyWrites(list []tableBatch, consumed consumption) error {
+func (c *call) replyWrites(list []tableBatch, consumed consumption, metrics bool) error {
 	c.member("UnprocessedItems")
 	c.out = append(c.out, '{')
 	comma := false
@@ -286,6 +276,24 @@ func (c *call) replyWrites(list []tableBatch, consumed consumption) error {
 		c.out = append(c.out, ']')
 	}
 	c.out = append(c.out, '}')
+	var changed collections
+	for i := range list {
+		b := &list[i]
+		for j := range b.deeds {
+			if slices.Contains(b.refused, j) {
+				continue
+			}
+			b.units.add(b.deeds[j].units)
+			if metrics {
+				if err := changed.add(b.table, b.deeds[j].subject.Item); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := c.collectionMap(&changed); err != nil {
+		return err
+	}
 	c.consumedList(consumed, list)
 	return c.finish()
 }
@@ -358,7 +366,7 @@ func (c *call) readPart(raw []byte, b *tableBatch) error {
 }
 
 func (c *call) batchGetItem() error {
-	list, consumed, err := c.batches("BatchGetItem", c.readPart)
+	list, consumed, err := c.batches("BatchGetItem", &constraints{}, c.readPart)
 	if err != nil {
 		return err
 	}
@@ -397,7 +405,7 @@ func (c *call) replyReads(list []tableBatch, consumed consumption) error {
 		c.out = item.AppendString(c.out, []byte(b.named))
 		c.out = append(c.out, ":["...)
 		for j, key := range b.keys {
-			err := c.mayRead(b.table)
+			err := c.mayRead(b.table, nil)
 			if err != nil && first == nil {
 				first = err
 			}
@@ -451,9 +459,9 @@ func (c *call) readOne(b *tableBatch, key store.Key) (size int, err error) {
 		}
 		c.out = append(c.out, ',')
 	}
-	units := item.ReadUnits(size, b.consistent)
-	b.units += units
-	c.didRead(b.table, units)
+	u := units{base: item.ReadUnits(size, b.consistent)}
+	b.units.add(u)
+	c.didRead(b.table, u)
 	return size, nil
 }
 

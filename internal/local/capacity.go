@@ -19,13 +19,40 @@ func appendUnits(dst []byte, units float64) []byte {
 
 // appendConsumed appends one ConsumedCapacity object. kind is Read or Write for transactions, which tell their units
 // under that name too, else "".
-func appendConsumed(dst []byte, table string, units float64, indexes bool, kind string) []byte {
-	dst = appendCapacity(dst, units, kind)
-	if indexes {
-		dst = append(appendCapacity(append(dst, `,"Table":`...), units, kind), '}')
+func appendConsumed(dst []byte, t *table, u units, how consumption, kind string) []byte {
+	dst = appendCapacity(dst, u.total(), kind)
+	if how == consumedIndexes {
+		dst = append(appendCapacity(append(dst, `,"Table":`...), u.base, kind), '}')
+		dst = t.appendIndexes(dst, u, true, kind)
+		dst = t.appendIndexes(dst, u, false, kind)
 	}
 	dst = append(dst, `,"TableName":`...)
-	return append(item.AppendString(dst, []byte(table)), '}')
+	return append(item.AppendString(dst, []byte(t.def.Name)), '}')
+}
+
+// appendIndexes appends what local or global indexes cost, those that cost nothing left out.
+func (t *table) appendIndexes(dst []byte, u units, local bool, kind string) []byte {
+	open := false
+	for i, n := range u.indexes {
+		if n == 0 || t.indexes[i].Local != local {
+			continue
+		}
+		switch {
+		case open:
+			dst = append(dst, ',')
+		case local:
+			dst = append(dst, `,"LocalSecondaryIndexes":{`...)
+		default:
+			dst = append(dst, `,"GlobalSecondaryIndexes":{`...)
+		}
+		open = true
+		dst = append(item.AppendString(dst, []byte(t.indexes[i].Name)), ':')
+		dst = append(appendCapacity(dst, n, kind), '}')
+	}
+	if open {
+		dst = append(dst, '}')
+	}
+	return dst
 }
 
 // appendCapacity appends {"CapacityUnits":n and leaves the object open.
@@ -101,11 +128,13 @@ func (b *bucket) take(units float64) {
 // limiter holds a table's two buckets.
 type limiter struct{ read, write bucket }
 
-// apply sets the rates from a definition: provisioned units, or the ceiling asked for on demand (none: no limit).
-func (l *limiter) apply(d *definition, now time.Time) {
-	read, write := d.maxRead(), d.maxWrite()
-	if d.provisioned() {
-		read, write = d.ReadUnits, d.WriteUnits
+// set sets the rates: provisioned units, or the ceiling asked for on demand (none: no limit).
+func (l *limiter) set(provisioned bool, read, write int64, ceiling *onDemandCeiling, now time.Time) {
+	if !provisioned {
+		read, write = 0, 0
+		if ceiling != nil {
+			read, write = ceiling.Read, ceiling.Write
+		}
 	}
 	l.read.set(float64(max(read, 0)), now)
 	l.write.set(float64(max(write, 0)), now)
@@ -118,43 +147,81 @@ const saysOnDemand = "Throughput exceeds the maximum OnDemandThroughput configur
 	"For more information on table or index level onDemandThroughput, refer to " +
 	"https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode-max-throughput.html"
 
-// throttled is the error of a request that found a bucket empty. verb is Read or Write.
-func (c *call) throttled(t *table, verb string) *apiError {
+const saysIndexExceeded = "The level of configured provisioned throughput for one or more global secondary indexes of the table " +
+	"was exceeded. Consider increasing your provisioning level for the under-provisioned global secondary indexes with the " +
+	"UpdateTable API"
+
+// throttled is the error of a request that found a bucket empty, of the table or of an index of it. verb is Read or Write.
+func (c *call) throttled(t *table, ix *servedIndex, verb string) *apiError {
 	e := &apiError{400, nsDynamo + "ProvisionedThroughputExceededException", saysExceeded, nil}
-	reason := "Table" + verb + "ProvisionedThroughputExceeded"
+	what, resource := "Table", c.arn(t.def.Name)
+	if ix != nil {
+		what, resource, e.Message = "Index", resource+"/index/"+ix.Name, saysIndexExceeded
+	}
+	reason := what + verb + "ProvisionedThroughputExceeded"
 	if !t.def.provisioned() {
 		e.Type, e.Message = nsCoral+"ThrottlingException", saysOnDemand
-		reason = "Table" + verb + "MaxOnDemandThroughputExceeded"
+		reason = what + verb + "MaxOnDemandThroughputExceeded"
 	}
 	e.Extra = append(e.Extra, `,"ThrottlingReasons":[{"reason":"`+reason+`","resource":`...)
-	e.Extra = item.AppendString(e.Extra, []byte(c.arn(t.def.Name)))
+	e.Extra = item.AppendString(e.Extra, []byte(resource))
 	e.Extra = append(e.Extra, "}]"...)
 	return e
 }
 
-// mayRead and mayWrite are nil unless throttling is on and the table's bucket is empty.
-func (c *call) mayRead(t *table) error {
-	if c.db.opts.Throttle && !t.limit.read.open(c.db.now()) {
-		return c.throttled(t, "Read")
+// mayRead and mayWrite are nil unless throttling is on and a bucket is empty: that of the table, that of the global index
+// which is read, or that of any global index, since indexes that cannot keep up hold back the writes to their table.
+func (c *call) mayRead(t *table, ix *servedIndex) error {
+	if !c.db.opts.Throttle {
+		return nil
+	}
+	if ix != nil && !ix.Local {
+		if !ix.limit.read.open(c.db.now()) {
+			return c.throttled(t, ix, "Read")
+		}
+		return nil
+	}
+	if !t.limit.read.open(c.db.now()) {
+		return c.throttled(t, nil, "Read")
 	}
 	return nil
 }
 
 func (c *call) mayWrite(t *table) error {
-	if c.db.opts.Throttle && !t.limit.write.open(c.db.now()) {
-		return c.throttled(t, "Write")
+	if !c.db.opts.Throttle {
+		return nil
+	}
+	if !t.limit.write.open(c.db.now()) {
+		return c.throttled(t, nil, "Write")
+	}
+	for i := range t.indexes {
+		if ix := &t.indexes[i]; !ix.Local && !ix.limit.write.open(c.db.now()) {
+			return c.throttled(t, ix, "Write")
+		}
 	}
 	return nil
 }
 
-func (c *call) didRead(t *table, units float64) {
-	if c.db.opts.Throttle {
-		t.limit.read.take(units)
-	}
+func (c *call) didRead(t *table, u units) {
+	c.took(t, u, func(l *limiter) *bucket { return &l.read })
 }
 
-func (c *call) didWrite(t *table, units float64) {
-	if c.db.opts.Throttle {
-		t.limit.write.take(units)
+func (c *call) didWrite(t *table, u units) {
+	c.took(t, u, func(l *limiter) *bucket { return &l.write })
+}
+
+// took books what a request has cost; local indexes take from their table.
+func (c *call) took(t *table, u units, of func(*limiter) *bucket) {
+	if !c.db.opts.Throttle {
+		return
 	}
+	own := u.base
+	for i, n := range u.indexes {
+		if ix := &t.indexes[i]; ix.Local {
+			own += n
+		} else {
+			of(ix.limit).take(n)
+		}
+	}
+	of(t.limit).take(own)
 }

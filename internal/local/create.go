@@ -26,46 +26,64 @@ const (
 
 func (c *call) readLayout(v *constraints) (layout, error) {
 	var l layout
-	list, present, err := c.args.list("AttributeDefinitions")
+	defs, present, err := c.readDefinitions(v)
 	if err != nil {
 		return l, err
 	}
-	if !present {
+	if l.defs = defs; !present {
 		v.notNull("attributeDefinitions")
+	}
+	l.keys, err = readKeys(c.args, "", v)
+	return l, err
+}
+
+func (c *call) readDefinitions(v *constraints) (defs []attributeDefinition, present bool, err error) {
+	list, present, err := c.args.list("AttributeDefinitions")
+	if err != nil {
+		return nil, present, err
 	}
 	for i, raw := range list {
 		at := fmt.Sprintf("attributeDefinitions.%d.member.", i+1)
 		name, kind, err := pair(v, raw, at, "attributeName", "attributeType", []string{"B", "N", "S"})
 		if err != nil {
-			return l, err
+			return nil, present, err
 		}
-		l.defs = append(l.defs, attributeDefinition{name, kind})
+		defs = append(defs, attributeDefinition{name, kind})
 	}
-	if list, present, err = c.args.list("KeySchema"); err != nil {
-		return l, err
+	return defs, present, nil
+}
+
+// readKeys reads the KeySchema of a table or an index, whose place in the request is at.
+func readKeys(a args, at string, v *constraints) (keys []keyElement, err error) {
+	list, present, err := a.list("KeySchema")
+	if err != nil {
+		return nil, err
 	}
+	at += "keySchema"
 	if !present {
-		v.notNull("keySchema")
+		v.notNull(at)
 	}
 	for i, raw := range list {
-		at := fmt.Sprintf("keySchema.%d.member.", i+1)
-		name, kind, err := pair(v, raw, at, "attributeName", "keyType", []string{"HASH", "RANGE"})
+		name, kind, err := pair(v, raw, fmt.Sprintf("%s.%d.member.", at, i+1), "attributeName", "keyType", []string{"HASH", "RANGE"})
 		if err != nil {
-			return l, err
+			return nil, err
 		}
-		l.keys = append(l.keys, keyElement{name, kind})
+		keys = append(keys, keyElement{name, kind})
 	}
-	if present && len(l.keys) == 0 {
-		v.add("'[]'", "keySchema", "Member must have length greater than or equal to 1")
+	if present && len(keys) == 0 {
+		v.add("'[]'", at, "Member must have length greater than or equal to 1")
 	}
-	if len(l.keys) > 2 {
+	if len(keys) > 2 {
+		if strings.HasPrefix(at, "global") {
+			return nil, refused("keys of several attributes (the parameter KeySchema of an index)")
+		}
 		var shown []string
-		for _, k := range l.keys {
+		for _, k := range keys {
 			shown = append(shown, fmt.Sprintf("KeySchemaElement(attributeName=%s, keyType=%s)", k.AttributeName, k.KeyType))
 		}
-		v.add("'["+strings.Join(shown, ", ")+"]'", "keySchema", "Member must have length less than or equal to 2")
+		v.add("'["+strings.Join(shown, ", ")+"]'", at, "Member must have length less than or equal to 2")
 	}
-	return l, nil
+	return keys, nil
 }
 
 // pair reads {"AttributeName": name, <second>: one of a set}, the form of key elements and attribute definitions.
@@ -96,9 +114,10 @@ func pair(v *constraints, raw []byte, at, first, second string, set []string) (n
 	return name, kind, nil
 }
 
-func (c *call) readThroughput(v *constraints) (throughput, error) {
+// readThroughput reads the ProvisionedThroughput of a table or an index, whose place in the request is at.
+func readThroughput(a args, at string, v *constraints) (throughput, error) {
 	var t throughput
-	members, present, err := c.args.object("ProvisionedThroughput", classStructure)
+	members, present, err := a.object("ProvisionedThroughput", classStructure)
 	if err != nil || !present {
 		return t, err
 	}
@@ -109,14 +128,15 @@ func (c *call) readThroughput(v *constraints) (throughput, error) {
 	if t.read, err = members.integer("ReadCapacityUnits", "Long"); err != nil {
 		return t, err
 	}
+	at += "provisionedThroughput."
 	if t.write == nil {
-		v.notNull("provisionedThroughput.writeCapacityUnits")
+		v.notNull(at + "writeCapacityUnits")
 	}
 	if t.read == nil {
-		v.notNull("provisionedThroughput.readCapacityUnits")
+		v.notNull(at + "readCapacityUnits")
 	}
-	v.atLeast(t.write, "provisionedThroughput.writeCapacityUnits", 1)
-	v.atLeast(t.read, "provisionedThroughput.readCapacityUnits", 1)
+	v.atLeast(t.write, at+"writeCapacityUnits", 1)
+	v.atLeast(t.read, at+"readCapacityUnits", 1)
 	return t, nil
 }
 
@@ -133,9 +153,9 @@ func (t throughput) check() error {
 	return nil
 }
 
-// readOnDemand reads OnDemandThroughput: ceilings for a table on demand, -1 takes one away.
-func (c *call) readOnDemand() (*onDemandCeiling, error) {
-	members, present, err := c.args.object("OnDemandThroughput", classStructure)
+// readOnDemand reads OnDemandThroughput: ceilings for a table or index on demand, -1 takes one away.
+func readOnDemand(a args) (*onDemandCeiling, error) {
+	members, present, err := a.object("OnDemandThroughput", classStructure)
 	if err != nil || !present {
 		return nil, err
 	}
@@ -171,9 +191,6 @@ const (
 
 // unservedOfTables are the parameters of CreateTable and UpdateTable that we refuse when they ask for something.
 var unservedOfTables = []struct{ name, what string }{
-	{"GlobalSecondaryIndexes", "secondary indexes"},
-	{"LocalSecondaryIndexes", "secondary indexes"},
-	{"GlobalSecondaryIndexUpdates", "secondary indexes"},
 	{"ReplicaUpdates", "global tables"},
 	{"MultiRegionConsistency", "global tables"},
 	{"GlobalTableWitnessUpdates", "global tables"},
@@ -258,8 +275,7 @@ func (c *call) createTable() error {
 	if err != nil {
 		return err
 	}
-	t := &table{def: def, id: id, keys: def.Keys, limit: new(limiter)}
-	t.limit.apply(def, now)
+	t := newTable(def, id, nil, now)
 	c.db.mu.Lock()
 	c.db.tables[name] = t
 	c.db.mu.Unlock()
@@ -274,7 +290,11 @@ func (c *call) readCreate(def *definition) error {
 	if err != nil {
 		return err
 	}
-	units, err := c.readThroughput(v)
+	drafts, err := c.readIndexes(v)
+	if err != nil {
+		return err
+	}
+	units, err := readThroughput(c.args, "", v)
 	if err != nil {
 		return err
 	}
@@ -307,7 +327,13 @@ func (c *call) readCreate(def *definition) error {
 	if units.given {
 		def.ReadUnits, def.WriteUnits = *units.read, *units.write
 	}
-	if def.Keys, err = layout.schema(c.hasIndexes()); err != nil {
+	if def.Keys, err = layout.schema(len(drafts) > 0); err != nil {
+		return err
+	}
+	if err := def.addIndexes(layout, drafts); err != nil {
+		return err
+	}
+	if err := layout.checkUsed(def); err != nil {
 		return err
 	}
 	if err := c.refuseUnserved(); err != nil {
@@ -316,17 +342,13 @@ func (c *call) readCreate(def *definition) error {
 	return c.readCreateRest(def)
 }
 
-func (c *call) hasIndexes() bool {
-	return c.args.get("GlobalSecondaryIndexes") != nil || c.args.get("LocalSecondaryIndexes") != nil
-}
-
 func (c *call) readCreateRest(def *definition) error {
 	protect, err := c.args.flag("DeletionProtectionEnabled")
 	if err != nil {
 		return err
 	}
 	def.Protected = protect != nil && *protect
-	if def.OnDemand, err = c.readOnDemand(); err != nil {
+	if def.OnDemand, err = readOnDemand(c.args); err != nil {
 		return err
 	}
 	if def.OnDemand != nil && def.provisioned() {
@@ -346,46 +368,68 @@ func (l layout) schema(indexes bool) (item.KeySchema, error) {
 	if len(l.defs) < len(l.keys) {
 		return schema, invalid("Invalid KeySchema: Some index key attribute have no definition")
 	}
-	types := map[string]string{}
+	types := map[string]bool{}
 	for _, d := range l.defs {
-		if _, twice := types[d.AttributeName]; twice {
+		if types[d.AttributeName] {
 			return schema, invalidValue("Duplicate AttributeName in AttributeDefinitions: %s", d.AttributeName)
 		}
-		types[d.AttributeName] = d.AttributeType
+		types[d.AttributeName] = true
 	}
+	schema, err := l.keysOf(l.keys)
+	if err != nil {
+		return schema, err
+	}
+	if !indexes && len(l.defs) != len(l.keys) {
+		return schema, invalidValue("Number of attributes in KeySchema does not exactly match " +
+			"number of attributes defined in AttributeDefinitions")
+	}
+	return schema, nil
+}
+
+// keysOf is the schema of a table's or an index's keys.
+func (l layout) keysOf(keys []keyElement) (schema item.KeySchema, err error) {
 	var names []string
-	for _, k := range l.keys {
+	for _, k := range keys {
 		names = append(names, k.AttributeName)
 	}
-	for _, k := range l.keys {
-		if types[k.AttributeName] == "" {
+	for n, k := range keys {
+		i := slices.IndexFunc(l.defs, func(d attributeDefinition) bool { return d.AttributeName == k.AttributeName })
+		if i < 0 {
 			return schema, invalidValue("Some index key attributes are not defined in AttributeDefinitions. "+
 				"Keys: [%s], AttributeDefinitions: [%s]", strings.Join(names, ", "), l.defined())
 		}
+		attr := item.KeyAttr{Name: k.AttributeName}
+		if attr.Type, err = item.ParseType(l.defs[i].AttributeType); err != nil {
+			return schema, invalid("%s", words(err))
+		}
+		*[]*item.KeyAttr{&schema.Hash, &schema.Range}[n] = attr
 	}
-	if l.keys[0].KeyType != "HASH" {
+	if keys[0].KeyType != "HASH" {
 		return schema, invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
 	}
-	if len(l.keys) == 2 {
-		if l.keys[1].KeyType != "RANGE" {
+	if len(keys) == 2 {
+		if keys[1].KeyType != "RANGE" {
 			return schema, invalid("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
 		}
 		if names[0] == names[1] {
 			return schema, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
 		}
 	}
-	if !indexes && len(l.defs) != len(l.keys) {
-		return schema, invalidValue("Number of attributes in KeySchema does not exactly match " +
-			"number of attributes defined in AttributeDefinitions")
-	}
-	for n, k := range l.keys {
-		t, err := item.ParseType(types[k.AttributeName])
-		if err != nil {
-			return schema, invalid("%s", words(err))
-		}
-		*[]*item.KeyAttr{&schema.Hash, &schema.Range}[n] = item.KeyAttr{Name: k.AttributeName, Type: t}
-	}
 	return schema, nil
+}
+
+// checkUsed refuses definitions of attributes that are in no key.
+func (l layout) checkUsed(def *definition) error {
+	used := def.attributes()
+	if len(used) == len(l.defs) {
+		return nil
+	}
+	var names []string
+	for _, a := range used {
+		names = append(names, a.AttributeName)
+	}
+	return invalidValue("Some AttributeDefinitions are not used. AttributeDefinitions: [%s], keys used: [%s]",
+		l.defined(), strings.Join(names, ", "))
 }
 
 func (l layout) defined() string {

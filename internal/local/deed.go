@@ -35,7 +35,9 @@ type deed struct {
 	newSize int
 	was     map[string]item.Value // of updates
 	is      map[string]item.Value
-	units   float64
+	units   units
+
+	measured bool // the units of indexes are wanted
 }
 
 // prepare holds the deed against its table's keys; after it only the item as it stands decides.
@@ -47,7 +49,7 @@ func (d *deed) prepare() (err error) {
 		// A copy: until the write is durable other requests may look at it.
 		d.put = appendNormal(make([]byte, 0, len(d.subject.Raw())+16), d.subject.Item)
 		d.newSize = item.Size(d.subject.Item)
-		return nil
+		return d.table.checkIndexKeys(d.subject.Item, false)
 	}
 	if d.key, err = d.table.exactKey(d.subject.Item); err != nil {
 		return err
@@ -62,9 +64,14 @@ func (d *deed) prepare() (err error) {
 
 // write is the deed for the store. Nothing that it does not need is read.
 func (c *call) write(d *deed) store.Write {
-	blind := d.compiled.Condition == nil && d.values == returnNone && d.verb != &verbUpdate
+	d.measured = c.measures(d.table, d.settings.consumed)
+	blind := d.compiled.Condition == nil && d.values == returnNone && d.verb != &verbUpdate && !d.measured
 	return store.Write{Table: d.table.id, Key: d.key, Blind: blind, Decide: func(old []byte) (store.Op, []byte, error) {
-		return c.decide(d, old)
+		op, raw, err := c.decide(d, old)
+		if err == nil && op != store.OpNone && d.measured {
+			d.units.indexes = d.table.indexUnits(old, raw)
+		}
+		return op, raw, err
 	}}
 }
 
@@ -136,7 +143,7 @@ func (d *deed) update() error {
 		return invalid("%s", words(err))
 	}
 	d.newRaw, d.newSize = it.Raw(), item.Size(it)
-	return nil
+	return d.table.checkIndexKeys(it, true)
 }
 
 // do runs the deed and charges for it, whether its condition held or not.
@@ -148,7 +155,7 @@ func (c *call) do(d *deed) error {
 	if err != nil {
 		return err
 	}
-	d.units = item.WriteUnits(max(results[0].Commit.OldSize, d.newSize))
+	d.units.base = item.WriteUnits(max(results[0].Commit.OldSize, d.newSize))
 	c.didWrite(d.table, d.units)
 	return results[0].Err
 }

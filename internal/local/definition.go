@@ -31,6 +31,8 @@ type definition struct {
 	PITR       *pitrState       `json:"pitr,omitempty"`
 	Filling    *filling         `json:"filling,omitempty"`
 	Restored   *restored        `json:"restored,omitempty"`
+	Indexes    []index          `json:"indexes,omitempty"`   // the local ones first
+	LastIndex  store.IndexID    `json:"lastIndex,omitempty"` // ids are never used twice
 }
 
 type throughputTimes struct {
@@ -50,23 +52,10 @@ type tag struct {
 	Value string `json:"Value"`
 }
 
-const definitionVersion = 1
+// definitionVersion is that of definitions we write. 1 knew no indexes.
+const definitionVersion = 2
 
 func (d *definition) provisioned() bool { return d.Billing == billingProvisioned }
-
-func (d *definition) maxRead() int64 {
-	if d.OnDemand == nil {
-		return 0
-	}
-	return d.OnDemand.Read
-}
-
-func (d *definition) maxWrite() int64 {
-	if d.OnDemand == nil {
-		return 0
-	}
-	return d.OnDemand.Write
-}
 
 const (
 	billingProvisioned = "PROVISIONED"
@@ -80,6 +69,21 @@ type table struct {
 	id    store.TableID
 	keys  item.KeySchema
 	limit *limiter
+
+	indexes []servedIndex // as in the definition
+}
+
+// newTable serves a definition. before is the table with the definition that it replaces: its limiters go on.
+func newTable(def *definition, id store.TableID, before *table, now time.Time) *table {
+	t := &table{def: def, id: id, keys: def.Keys, limit: new(limiter), indexes: serve(def, before)}
+	if before != nil {
+		t.limit = before.limit
+	}
+	t.limit.set(def.provisioned(), def.ReadUnits, def.WriteUnits, def.OnDemand, now)
+	for _, ix := range t.indexes {
+		ix.limit.set(def.provisioned(), ix.ReadUnits, ix.WriteUnits, ix.OnDemand, now)
+	}
+	return t
 }
 
 func (db *DB) load(entry store.Table) (*table, error) {
@@ -87,14 +91,12 @@ func (db *DB) load(entry store.Table) (*table, error) {
 	if err := json.Unmarshal(entry.Definition, def); err != nil {
 		return nil, fault.New(fault.Corrupt, "definition of the local table %s: %w", entry.Name, err)
 	}
-	if def.Version != definitionVersion {
+	if def.Version < 1 || def.Version > definitionVersion {
 		err := fault.New(fault.Unsupported, "definition of the local table %s has version %d, this program knows %d",
 			entry.Name, def.Version, definitionVersion)
 		return nil, fault.Hint(err, "open the folder with a newer dynaferry")
 	}
-	t := &table{def: def, id: entry.ID, keys: def.Keys, limit: new(limiter)}
-	t.limit.apply(def, db.now())
-	return t, nil
+	return newTable(def, entry.ID, nil, db.now()), nil
 }
 
 // decreasesToday counts the decreases of throughput on the day of now, as the service does by UTC.
@@ -106,6 +108,18 @@ func (t throughputTimes) decreasesToday(now int64) int64 {
 	return t.Decreases
 }
 
+// after are the times after a change of throughput.
+func (t throughputTimes) after(wasRead, wasWrite, read, write, now int64) throughputTimes {
+	if read > wasRead || write > wasWrite {
+		t.IncreaseMs = now
+	}
+	if read < wasRead || write < wasWrite {
+		t.Decreases = t.decreasesToday(now) + 1
+		t.DecreaseMs = now
+	}
+	return t
+}
+
 // redefine returns the table with another definition, which it stores first. The caller holds db.change.
 func (db *DB) redefine(t *table, def *definition) (*table, error) {
 	text, err := json.Marshal(def)
@@ -115,8 +129,7 @@ func (db *DB) redefine(t *table, def *definition) (*table, error) {
 	if err := db.store.UpdateTable(t.id, text, def.settings()); err != nil {
 		return nil, err
 	}
-	changed := &table{def: def, id: t.id, keys: def.Keys, limit: t.limit}
-	changed.limit.apply(def, db.now())
+	changed := newTable(def, t.id, t, db.now())
 	db.mu.Lock()
 	db.tables[def.Name] = changed
 	db.mu.Unlock()
@@ -154,6 +167,8 @@ type tableDescription struct {
 	TableArn                  string
 	TableId                   string
 	BillingModeSummary        *billingSummary      `json:",omitempty"`
+	LocalSecondaryIndexes     []indexDescription   `json:",omitempty"`
+	GlobalSecondaryIndexes    []indexDescription   `json:",omitempty"`
 	TableClassSummary         *classSummary        `json:",omitempty"`
 	OnDemandThroughput        *onDemandDescription `json:",omitempty"`
 	DeletionProtectionEnabled bool
@@ -213,14 +228,19 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 		TableArn: c.arn(d.Name), TableId: d.ID, ItemCount: counts.Items, TableSizeBytes: counts.Bytes,
 		DeletionProtectionEnabled: d.Protected, RestoreSummary: d.restoreSummary(),
 	}
-	for n, attr := range d.Keys.Attrs() {
-		out.AttributeDefinitions = append(out.AttributeDefinitions, attributeDefinition{attr.Name, attr.Type.String()})
-		out.KeySchema = append(out.KeySchema, keyElement{attr.Name, []string{"HASH", "RANGE"}[n]})
-	}
-	out.ProvisionedThroughput = throughputDescription{
-		LastIncreaseDateTime: maybeSeconds(d.Changes.IncreaseMs), LastDecreaseDateTime: maybeSeconds(d.Changes.DecreaseMs),
-		NumberOfDecreasesToday: d.Changes.decreasesToday(millis(c.db.now())),
-		ReadCapacityUnits:      d.ReadUnits, WriteCapacityUnits: d.WriteUnits,
+	out.AttributeDefinitions, out.KeySchema = d.attributes(), elementsOf(d.Keys)
+	now := millis(c.db.now())
+	out.ProvisionedThroughput = d.Changes.describe(d.ReadUnits, d.WriteUnits, now)
+	for i := range t.indexes {
+		ix, err := c.describeIndex(t, &t.indexes[i], status == "CREATING", now)
+		if err != nil {
+			return nil, err
+		}
+		if t.indexes[i].Local {
+			out.LocalSecondaryIndexes = append(out.LocalSecondaryIndexes, ix)
+		} else {
+			out.GlobalSecondaryIndexes = append(out.GlobalSecondaryIndexes, ix)
+		}
 	}
 	if !d.provisioned() || d.Changes.OnDemandMs != 0 {
 		out.BillingModeSummary = &billingSummary{d.Billing, maybeSeconds(d.Changes.OnDemandMs)}

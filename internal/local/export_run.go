@@ -202,7 +202,7 @@ func (w *partsWriter) change(ch store.Change) error {
 	if image == nil {
 		image = ch.Old
 	}
-	keys, err := w.table.lastKey(&w.spare, image)
+	keys, err := w.table.lastKey(&w.spare, image, nil)
 	if err != nil {
 		return err
 	}

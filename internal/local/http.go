@@ -48,6 +48,7 @@ type call struct {
 	values record     // ExpressionAttributeValues
 	spare  item.Batch // a stored item being looked at
 	cut    item.Batch // and its projection
+	part   []byte     // what an index holds of it
 }
 
 // ServeHTTP answers one request of the DynamoDB protocol (JSON 1.0).

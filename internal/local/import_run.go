@@ -132,6 +132,9 @@ func (in *importer) put(it item.Item) error {
 	if err != nil {
 		return err
 	}
+	if err := in.table.checkIndexKeys(it, false); err != nil {
+		return err
+	}
 	return in.bulk.put(key, appendNormal(make([]byte, 0, len(it.Raw())+16), it))
 }
 

@@ -24,6 +24,7 @@ type settings struct {
 	consumed  consumption
 	values    returned
 	onFailure returned // ReturnValuesOnConditionCheckFailure
+	metrics   bool     // ReturnItemCollectionMetrics
 }
 
 var consumedSet = []string{"INDEXES", "TOTAL", "NONE"}
@@ -61,7 +62,8 @@ func (c *call) readWriteSettings(s *settings, v *constraints) error {
 	if err != nil {
 		return err
 	}
-	v.oneOf(metrics, "returnItemCollectionMetrics", "SIZE", "NONE") // tables without local indexes have no collections
+	v.oneOf(metrics, "returnItemCollectionMetrics", "SIZE", "NONE")
+	s.metrics = metrics == "SIZE"
 	values, _, err := c.args.text("ReturnValues")
 	if err != nil {
 		return err
@@ -99,12 +101,12 @@ func (c *call) finish() error {
 	return nil
 }
 
-func (c *call) consumed(how consumption, table string, units float64) {
+func (c *call) consumed(how consumption, t *table, u units) {
 	if how == consumedNone {
 		return
 	}
 	c.member("ConsumedCapacity")
-	c.out = appendConsumed(c.out, table, units, how == consumedIndexes, "")
+	c.out = appendConsumed(c.out, t, u, how, "")
 }
 
 // replyDeed writes what ReturnValues asked for, and the capacity.
@@ -127,7 +129,12 @@ func (c *call) replyDeed(d *deed) error {
 		c.member("Attributes")
 		c.out = append(c.out, attributes...)
 	}
-	c.consumed(d.settings.consumed, d.table.def.Name, d.units)
+	c.consumed(d.settings.consumed, d.table, d.units)
+	if d.metrics {
+		if err := c.collectionOf(d.table, d.subject.Item); err != nil {
+			return err
+		}
+	}
 	return c.finish()
 }
 
@@ -225,7 +232,7 @@ func (c *call) getItem() error {
 	if err != nil {
 		return err
 	}
-	if err := c.mayRead(t); err != nil {
+	if err := c.mayRead(t, nil); err != nil {
 		return err
 	}
 	raw, found, err := c.db.store.Get(t.id, key)
@@ -239,9 +246,9 @@ func (c *call) getItem() error {
 			return err
 		}
 	}
-	units := item.ReadUnits(size, consistent != nil && *consistent)
-	c.didRead(t, units)
-	c.consumed(s.consumed, t.def.Name, units)
+	u := units{base: item.ReadUnits(size, consistent != nil && *consistent)}
+	c.didRead(t, u)
+	c.consumed(s.consumed, t, u)
 	return c.finish()
 }
 

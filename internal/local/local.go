@@ -55,7 +55,7 @@ func Open(opts Options) (*DB, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: size, Clock: opts.Clock})
+	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: size, Clock: opts.Clock, Entries: entries})
 	if err != nil {
 		return nil, fmt.Errorf("open the local DynamoDB: %w", err)
 	}
@@ -80,6 +80,11 @@ func Open(opts Options) (*DB, error) {
 	}
 	if err := db.resume(); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	for _, t := range db.tables {
+		if t.busy() != nil {
+			db.fillIndexes(t)
+		}
 	}
 	return db, nil
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 
 	"dynaferry/internal/expression"
@@ -25,6 +24,8 @@ type paging struct {
 	consistent bool
 	start      []byte // ExclusiveStartKey, raw
 	index      string
+	ix         *servedIndex // of that name
+	fetch      bool         // the items are fetched from the table, since more is asked for than ix projects
 	request    expression.Request
 }
 
@@ -110,17 +111,26 @@ func (c *call) walk(it *store.Iterator, t *table, p *paging, compiled *expressio
 		c.out = append(c.out, '[')
 	}
 	var last []byte
-	scanned, matched, total, full := 0, 0, 0, false
+	scanned, matched, total, full, fetched := 0, 0, 0, false, 0.0
 	for !full && it.Next() {
-		size, keep, err := c.evaluate(it.Raw(), p, compiled)
+		raw := c.view(p, it.Raw())
+		if p.fetch {
+			total += size(raw)
+			raw = it.Raw()
+		}
+		n, keep, err := c.evaluate(raw, p, compiled)
 		if err != nil {
 			return err
 		}
 		scanned++
 		matched += btoi(keep)
-		total += size
+		if p.fetch {
+			fetched += item.ReadUnits(n, p.consistent)
+		} else {
+			total += n
+		}
 		if full = scanned == p.limit || total >= pageBytesMax; full {
-			if last, err = t.lastKey(&c.spare, it.Raw()); err != nil {
+			if last, err = t.lastKey(&c.spare, it.Raw(), p.ix); err != nil {
 				return err
 			}
 		}
@@ -139,9 +149,9 @@ func (c *call) walk(it *store.Iterator, t *table, p *paging, compiled *expressio
 		c.member("LastEvaluatedKey")
 		c.out = append(c.out, last...)
 	}
-	units := item.ReadUnits(total, p.consistent)
-	c.didRead(t, units)
-	c.consumed(p.consumed, t.def.Name, units)
+	u := p.cost(t, total, fetched)
+	c.didRead(t, u)
+	c.consumed(p.consumed, t, u)
 	return c.finish()
 }
 
@@ -173,19 +183,6 @@ func (c *call) evaluate(raw []byte, p *paging, compiled *expression.Compiled) (s
 	return size, true, nil
 }
 
-// lastKey is LastEvaluatedKey for a page that ends with a stored item.
-func (t *table) lastKey(b *item.Batch, raw []byte) ([]byte, error) {
-	it, err := tokens(b, raw)
-	if err != nil {
-		return nil, err
-	}
-	last, err := t.keys.AppendKeyJSON(nil, it)
-	if err != nil {
-		return nil, fmt.Errorf("key of a stored item: %w", err)
-	}
-	return last, nil
-}
-
 func trimComma(out []byte) []byte {
 	if out[len(out)-1] == ',' {
 		return out[:len(out)-1]
@@ -194,15 +191,6 @@ func trimComma(out []byte) []byte {
 }
 
 const saysStart = "The provided starting key is invalid"
-
-// startKey reads ExclusiveStartKey for the table.
-func (c *call) startKey(t *table) (store.Key, error) {
-	key, err := t.exactKey(c.main.Item)
-	if err != nil {
-		return key, invalid(saysStart+": %s", plain(err))
-	}
-	return key, nil
-}
 
 func (c *call) scan() error {
 	p, choice, err := c.readPaging("Value '"+string(c.args.get("Limit"))+"' at 'limit' failed to satisfy constraint: "+
@@ -228,22 +216,32 @@ func (c *call) scan() error {
 	if err != nil {
 		return err
 	}
-	if p.index != "" {
-		return invalid("The table does not have the specified index: %s", p.index)
+	if err := p.useIndex(t); err != nil {
+		return err
+	}
+	if err := p.checkProjected(choice, compiled); err != nil {
+		return err
 	}
 	if p.start != nil {
-		if options.After, err = c.startKey(t); err != nil {
+		s, err := c.startKey(t, p.ix)
+		if err != nil {
 			return err
+		}
+		if options.After = s.base; p.ix != nil {
+			options.After, options.AfterBase = s.entry, s.base
 		}
 		if options.Segments > 1 && !options.After.InSegment(options.Segment, options.Segments) {
 			return invalid(saysStart+": Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "+
 				"TotalSegments: %d Segment: %d", options.Segments, options.Segment)
 		}
 	}
-	if err := c.mayRead(t); err != nil {
+	if err := c.mayRead(t, p.ix); err != nil {
 		return err
 	}
 	options.Limit = p.limit
+	if p.ix != nil {
+		return c.walk(c.db.store.ScanIndex(t.id, p.ix.ID, options), t, &p, compiled)
+	}
 	return c.walk(c.db.store.Scan(t.id, options), t, &p, compiled)
 }
 
@@ -301,10 +299,12 @@ func (c *call) query() error {
 	if err != nil {
 		return c.syntaxFirst(&p, err)
 	}
-	if p.index != "" {
-		return invalid("The table does not have the specified index: %s", p.index)
+	if err := p.useIndex(t); err != nil {
+		return err
 	}
-	p.request.Keys = t.keys
+	if p.request.Keys = t.keys; p.ix != nil {
+		p.request.Keys = p.ix.Keys
+	}
 	compiled, err := compile(p.request)
 	if err != nil {
 		return err
@@ -312,7 +312,10 @@ func (c *call) query() error {
 	if err := p.checkSelect(choice, "Querying"); err != nil {
 		return err
 	}
-	if err := t.checkFilter(compiled.Filter); err != nil {
+	if err := checkFilter(compiled.Filter, p.request.Keys); err != nil {
+		return err
+	}
+	if err := p.checkProjected(choice, compiled); err != nil {
 		return err
 	}
 	hash, options, err := queryOptions(compiled.KeyCondition)
@@ -321,14 +324,17 @@ func (c *call) query() error {
 	}
 	options.Descending = forward != nil && !*forward
 	if p.start != nil {
-		if options.After, err = c.startOfQuery(t, hash, compiled.KeyCondition); err != nil {
+		if err := c.startOfQuery(t, &p, hash, compiled.KeyCondition, &options); err != nil {
 			return err
 		}
 	}
-	if err := c.mayRead(t); err != nil {
+	if err := c.mayRead(t, p.ix); err != nil {
 		return err
 	}
 	options.Limit = p.limit
+	if p.ix != nil {
+		return c.walk(c.db.store.QueryIndex(t.id, p.ix.ID, hash, options), t, &p, compiled)
+	}
 	return c.walk(c.db.store.Query(t.id, hash, options), t, &p, compiled)
 }
 
@@ -347,13 +353,13 @@ func (c *call) syntaxFirst(p *paging, missing error) error {
 	return missing
 }
 
-// checkFilter refuses key attributes in a Query's filter.
-func (t *table) checkFilter(filter *expression.Condition) error {
+// checkFilter refuses attributes of the key that is queried in a Query's filter.
+func checkFilter(filter *expression.Condition, keys item.KeySchema) error {
 	if filter == nil {
 		return nil
 	}
 	for _, path := range filter.Paths() {
-		if name := path[0].Name; name == t.keys.Hash.Name || t.keys.Range.Name != "" && name == t.keys.Range.Name {
+		if name := path[0].Name; name == keys.Hash.Name || keys.Range.Name != "" && name == keys.Range.Name {
 			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
 		}
 	}
@@ -383,21 +389,26 @@ func queryOptions(k *expression.KeyCondition) (hash []byte, o store.QueryOptions
 	return hash, o, nil
 }
 
-// startOfQuery is the sort key to start behind. It must lie within what the query asks for.
-func (c *call) startOfQuery(t *table, hash []byte, k *expression.KeyCondition) ([]byte, error) {
-	key, err := c.startKey(t)
+// startOfQuery sets where to start behind. It must lie within what the query asks for.
+func (c *call) startOfQuery(t *table, p *paging, hash []byte, k *expression.KeyCondition, o *store.QueryOptions) error {
+	s, err := c.startKey(t, p.ix)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !bytes.Equal(key.Hash, hash) {
-		return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+	at, keys := s.base, t.keys
+	if p.ix != nil {
+		at, keys, o.AfterBase = s.entry, p.ix.Keys, s.base
 	}
-	if t.keys.Range.Name == "" {
-		return []byte{}, nil // behind the one item there can be
+	if !bytes.Equal(at.Hash, hash) {
+		return invalid("The provided starting key is outside query boundaries based on provided conditions")
 	}
-	i, _ := c.main.Get(t.keys.Range.Name)
+	if o.After = at.Range; keys.Range.Name == "" {
+		o.After = []byte{} // of a table: behind the one item there can be
+		return nil
+	}
+	i, _ := c.main.Get(keys.Range.Name)
 	if !k.Match(c.main.Value(i)) {
-		return nil, invalid("The provided starting key does not match the range key predicate")
+		return invalid("The provided starting key does not match the range key predicate")
 	}
-	return key.Range, nil
+	return nil
 }

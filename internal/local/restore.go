@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"dynaferry/internal/local/store"
 )
@@ -72,8 +73,7 @@ func (db *DB) makeFilled(def *definition) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{def: def, id: id, keys: def.Keys, limit: new(limiter)}
-	t.limit.apply(def, db.now())
+	t := newTable(def, id, nil, db.now())
 	db.mu.Lock()
 	db.fills[def.Name] = t
 	db.mu.Unlock()
@@ -171,13 +171,13 @@ func (c *call) readOverrides(v *constraints, ch *tableChange) (err error) {
 			c.args[i].raw = []byte("null")
 		}
 	}
-	if ch.units, err = c.readThroughput(v); err != nil {
+	if ch.units, err = readThroughput(c.args, "", v); err != nil {
 		return err
 	}
 	if err := v.err(); err != nil {
 		return err
 	}
-	if ch.ceiling, err = c.readOnDemand(); err != nil {
+	if ch.ceiling, err = readOnDemand(c.args); err != nil {
 		return err
 	}
 	sse, present, err := asked.object("SSESpecificationOverride", classStructure)
@@ -228,13 +228,52 @@ func (c *call) beginRestore(r restoreRequest, source *definition, from filling, 
 
 // overrideIndexes gives the restored table the source's indexes, or those of them that the request names.
 func (c *call) overrideIndexes(def, source *definition) error {
-	for _, name := range []string{"GlobalSecondaryIndexOverride", "LocalSecondaryIndexOverride"} {
-		list, _, err := c.args.list(name)
+	def.LastIndex = source.LastIndex
+	for _, p := range []struct {
+		name, at string
+		local    bool
+	}{
+		{"LocalSecondaryIndexOverride", "localSecondaryIndexOverride", true},
+		{"GlobalSecondaryIndexOverride", "globalSecondaryIndexOverride", false},
+	} {
+		list, given, err := c.args.list(p.name)
 		if err != nil {
 			return err
 		}
-		if len(list) > 0 {
-			return invalidValue("%s names an index that the source table %s does not have", name, source.Name)
+		for _, ix := range source.Indexes {
+			if ix.Local == p.local && !given {
+				ix.Filling = false // its entries come with the items
+				def.Indexes = append(def.Indexes, ix)
+			}
+		}
+		for i, raw := range list {
+			v := &constraints{}
+			members, err := object(raw, classStructure)
+			if err != nil {
+				return err
+			}
+			draft, err := c.readIndex(members, fmt.Sprintf("%s.%d.member.", p.at, i+1), v)
+			if err == nil {
+				err = v.err()
+			}
+			if err != nil {
+				return err
+			}
+			at := slices.IndexFunc(source.Indexes, func(ix index) bool {
+				return ix.Local == p.local && ix.Name == draft.name && ix.Projection == draft.projection &&
+					slices.Equal(elementsOf(ix.Keys), draft.keys)
+			})
+			if at < 0 {
+				return invalidValue("%s names an index that the source table %s does not have", p.name, source.Name)
+			}
+			ix := source.Indexes[at]
+			if ix.Filling = false; draft.units.given {
+				ix.ReadUnits, ix.WriteUnits = *draft.units.read, *draft.units.write
+			}
+			if draft.ceiling != nil {
+				ix.OnDemand = draft.ceiling
+			}
+			def.Indexes = append(def.Indexes, ix)
 		}
 	}
 	return nil

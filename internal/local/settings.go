@@ -15,5 +15,8 @@ func (d *definition) settings() store.Settings {
 	if d.PITR != nil {
 		s.History = time.Duration(d.PITR.Days)*day + historySlack
 	}
+	for _, ix := range d.Indexes {
+		s.Indexes = append(s.Indexes, ix.ID)
+	}
 	return s
 }

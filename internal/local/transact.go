@@ -152,17 +152,17 @@ func failed(reasons []error) bool {
 type bill struct {
 	kind   string // Read or Write for transactions, whose replies tell the units of their kind too
 	tables []*table
-	units  []float64
+	units  []units
 }
 
-func (b *bill) add(t *table, units float64) {
+func (b *bill) add(t *table, u units) {
 	for i := range b.tables {
 		if b.tables[i].id == t.id {
-			b.units[i] += units
+			b.units[i].add(u)
 			return
 		}
 	}
-	b.tables, b.units = append(b.tables, t), append(b.units, units)
+	b.tables, b.units = append(b.tables, t), append(b.units, u.times(1)) // times copies
 }
 
 // bill writes ConsumedCapacity as a list.
@@ -176,7 +176,7 @@ func (c *call) bill(how consumption, b *bill) {
 		if i > 0 {
 			c.out = append(c.out, ',')
 		}
-		c.out = appendConsumed(c.out, t.def.Name, b.units[i], how == consumedIndexes, b.kind)
+		c.out = appendConsumed(c.out, t, b.units[i], how, b.kind)
 	}
 	c.out = append(c.out, ']')
 }

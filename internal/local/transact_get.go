@@ -110,7 +110,7 @@ func (c *call) lookAll(looks []look) error {
 	reasons, writes := make([]error, len(looks)), make([]store.Write, len(looks))
 	for i := range looks {
 		l := &looks[i]
-		reasons[i] = c.mayRead(l.table)
+		reasons[i] = c.mayRead(l.table, nil)
 		writes[i] = store.Write{Table: l.table.id, Key: l.key, Decide: func(old []byte) (store.Op, []byte, error) {
 			if old != nil {
 				l.raw = append([]byte(nil), old...)
@@ -151,7 +151,7 @@ func (c *call) replyLooks(looks []look, consumed consumption) error {
 			c.out = append(c.out, "},"...)
 		}
 		total += size
-		b.add(l.table, transactFactor*item.ReadUnits(size, true))
+		b.add(l.table, units{base: transactFactor * item.ReadUnits(size, true)})
 	}
 	if total > transactBytesMax {
 		c.out = c.out[:0]

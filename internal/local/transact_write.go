@@ -12,6 +12,7 @@ import (
 // transaction is a TransactWriteItems on its way.
 type transaction struct {
 	consumed consumption
+	metrics  bool   // ReturnItemCollectionMetrics
 	token    string // ClientRequestToken, "" without one
 	requests []expression.Request
 	deeds    []deed
@@ -58,7 +59,7 @@ func (c *call) readTransaction() (*transaction, error) {
 	if given {
 		v.length(token, "clientRequestToken", 1, tokenMax)
 	}
-	tx.token = token
+	tx.token, tx.metrics = token, metrics == "SIZE"
 	members, err := c.transactItems(classTransaction+"WriteItem", v)
 	if err != nil {
 		return nil, err
@@ -104,6 +105,7 @@ func (c *call) readAction(tx *transaction, n int, m args, v *constraints) error 
 		return err
 	}
 	v.oneOf(onFailure, at+"returnValuesOnConditionCheckFailure", "ALL_OLD", "NONE")
+	d.settings.consumed = tx.consumed
 	d.values, d.onFailure, d.subject = returnNone, returned(onFailure), &tx.records[n]
 	for verb, needs := range map[*verb]string{&verbUpdate: "UpdateExpression", &verbCheck: "ConditionExpression"} {
 		if d.verb == verb && body.get(needs) == nil {
@@ -197,7 +199,8 @@ func (c *call) commit(tx *transaction) error {
 	for i := range tx.deeds {
 		reasons[i] = results[i].Err
 		d := &tx.deeds[i]
-		d.units = transactFactor * item.WriteUnits(max(results[i].Commit.OldSize, d.newSize))
+		d.units.base = item.WriteUnits(max(results[i].Commit.OldSize, d.newSize))
+		d.units = d.units.times(transactFactor)
 		c.didWrite(d.table, d.units)
 		if reasons[i] != nil && answer(reasons[i]).Status != 400 {
 			return reasons[i] // the store's, not the item's
@@ -241,6 +244,19 @@ func (c *call) replyTransaction(tx *transaction) error {
 		b.add(tx.deeds[i].table, tx.deeds[i].units)
 	}
 	c.bill(tx.consumed, b)
+	if tx.metrics {
+		var m collections
+		for i := range tx.deeds {
+			if tx.deeds[i].verb != &verbCheck {
+				if err := m.add(tx.deeds[i].table, tx.deeds[i].subject.Item); err != nil {
+					return err
+				}
+			}
+		}
+		if err := c.collectionMap(&m); err != nil {
+			return err
+		}
+	}
 	return c.finish()
 }
 
@@ -258,7 +274,7 @@ func (c *call) replay(tx *transaction, mark *tokenMark) error {
 		if err != nil {
 			return err
 		}
-		b.add(d.table, transactFactor*item.ReadUnits(size(raw), true))
+		b.add(d.table, units{base: transactFactor * item.ReadUnits(size(raw), true)})
 	}
 	for i, t := range b.tables {
 		c.didRead(t, b.units[i])

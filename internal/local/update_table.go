@@ -1,5 +1,10 @@
 package local
 
+import (
+	"slices"
+	"time"
+)
+
 // tableChange is what UpdateTable asks for.
 type tableChange struct {
 	units   throughput
@@ -7,11 +12,13 @@ type tableChange struct {
 	class   string
 	protect *bool
 	ceiling *onDemandCeiling
+	layout  layout // of attribute definitions only
+	indexes []indexChange
 }
 
 func (c *call) readTableChange() (ch tableChange, err error) {
 	v := &constraints{}
-	if ch.units, err = c.readThroughput(v); err != nil {
+	if ch.units, err = readThroughput(c.args, "", v); err != nil {
 		return ch, err
 	}
 	if ch.billing, _, err = c.args.text("BillingMode"); err != nil {
@@ -25,17 +32,26 @@ func (c *call) readTableChange() (ch tableChange, err error) {
 	if ch.protect, err = c.args.flag("DeletionProtectionEnabled"); err != nil {
 		return ch, err
 	}
+	if ch.layout.defs, _, err = c.readDefinitions(v); err != nil {
+		return ch, err
+	}
+	if ch.indexes, err = c.readIndexChanges(v); err != nil {
+		return ch, err
+	}
 	if err = v.err(); err != nil {
 		return ch, err
 	}
-	if ch.ceiling, err = c.readOnDemand(); err != nil {
+	if err = checkIndexChanges(ch.indexes); err != nil {
+		return ch, err
+	}
+	if ch.ceiling, err = readOnDemand(c.args); err != nil {
 		return ch, err
 	}
 	if err = c.refuseUnserved(); err != nil {
 		return ch, err
 	}
 	asked := ch.units.given || ch.billing != "" || ch.class != "" || ch.protect != nil || ch.ceiling != nil ||
-		c.args.get("StreamSpecification") != nil || c.args.get("SSESpecification") != nil
+		len(ch.indexes) > 0 || c.args.get("StreamSpecification") != nil || c.args.get("SSESpecification") != nil
 	if !asked {
 		return ch, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
 			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
@@ -55,20 +71,42 @@ func (c *call) updateTable() error {
 	if err != nil {
 		return err
 	}
+	t, err := c.changeTable(name, change)
+	if err != nil || t.busy() == nil {
+		return err
+	}
+	select {
+	case <-c.db.fillIndexes(t):
+	case <-time.After(fillWait):
+	}
+	return nil
+}
+
+// changeTable makes the change and the reply.
+func (c *call) changeTable(name string, change tableChange) (*table, error) {
 	c.db.change.Lock()
 	defer c.db.change.Unlock()
 	t, err := c.table(name)
 	if err != nil {
-		return notFound("Requested resource not found: Table: %s not found", name)
+		return nil, notFound("Requested resource not found: Table: %s not found", name)
+	}
+	if err := t.busy(); err != nil {
+		return nil, err
 	}
 	def := *t.def
 	if err := def.apply(change, millis(c.db.now())); err != nil {
-		return err
+		return nil, err
 	}
+	gone := t.without(&def)
 	if t, err = c.db.redefine(t, &def); err != nil {
-		return err
+		return nil, err
 	}
-	return c.replyTable("TableDescription", t, "UPDATING")
+	d, err := c.describe(t, "UPDATING")
+	if err != nil {
+		return nil, err
+	}
+	d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, gone...)
+	return t, c.replyJSON("TableDescription", d)
 }
 
 // apply changes the definition, which is the caller's own copy.
@@ -86,24 +124,28 @@ func (d *definition) apply(ch tableChange, now int64) error {
 	if ch.protect != nil {
 		d.Protected = *ch.protect
 	}
-	if ch.ceiling == nil {
-		return nil
-	}
-	if d.provisioned() {
+	if ch.ceiling != nil && d.provisioned() {
 		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
 	}
+	if ch.ceiling != nil {
+		d.OnDemand = d.OnDemand.with(ch.ceiling)
+	}
+	return d.applyIndexes(ch.layout, ch.indexes, now)
+}
+
+// with lays a change over the ceilings there are, if any.
+func (o *onDemandCeiling) with(change *onDemandCeiling) *onDemandCeiling {
 	ceiling := onDemandCeiling{}
-	if d.OnDemand != nil {
-		ceiling = *d.OnDemand
+	if o != nil {
+		ceiling = *o
 	}
-	if ch.ceiling.Read != 0 {
-		ceiling.Read = ch.ceiling.Read
+	if change.Read != 0 {
+		ceiling.Read = change.Read
 	}
-	if ch.ceiling.Write != 0 {
-		ceiling.Write = ch.ceiling.Write
+	if change.Write != 0 {
+		ceiling.Write = change.Write
 	}
-	d.OnDemand = &ceiling
-	return nil
+	return &ceiling
 }
 
 func (d *definition) applyUnits(ch tableChange, was string, now int64) error {
@@ -113,6 +155,10 @@ func (d *definition) applyUnits(ch tableChange, was string, now int64) error {
 		}
 		if was == billingProvisioned {
 			d.ReadUnits, d.WriteUnits, d.Changes.OnDemandMs = 0, 0, now
+			d.Indexes = slices.Clone(d.Indexes)
+			for i := range d.Indexes {
+				d.Indexes[i].ReadUnits, d.Indexes[i].WriteUnits = 0, 0
+			}
 		}
 		return nil
 	}
@@ -130,12 +176,8 @@ func (d *definition) applyUnits(ch tableChange, was string, now int64) error {
 			"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.",
 			d.ReadUnits, read, d.WriteUnits, write)
 	}
-	if was == billingProvisioned && (read > d.ReadUnits || write > d.WriteUnits) {
-		d.Changes.IncreaseMs = now
-	}
-	if read < d.ReadUnits || write < d.WriteUnits {
-		d.Changes.Decreases = d.Changes.decreasesToday(now) + 1
-		d.Changes.DecreaseMs = now
+	if was == billingProvisioned {
+		d.Changes = d.Changes.after(d.ReadUnits, d.WriteUnits, read, write, now)
 	}
 	d.ReadUnits, d.WriteUnits = read, write
 	d.OnDemand = nil

@@ -1,0 +1,242 @@
+package local
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"dynaferry/internal/item"
+	"dynaferry/internal/local/store"
+)
+
+// index is a secondary index, part of its table's definition.
+type index struct {
+	Name       string           `json:"name"`
+	ID         store.IndexID    `json:"id"`
+	Local      bool             `json:"local,omitempty"`
+	Keys       item.KeySchema   `json:"keys"`
+	Projection string           `json:"projection"` // ALL, KEYS_ONLY or INCLUDE
+	NonKey     []string         `json:"nonKey,omitempty"`
+	ReadUnits  int64            `json:"readUnits,omitempty"`
+	WriteUnits int64            `json:"writeUnits,omitempty"`
+	Changes    throughputTimes  `json:"changes,omitzero"`
+	OnDemand   *onDemandCeiling `json:"onDemand,omitempty"`
+	Filling    bool             `json:"filling,omitempty"` // items from before it are being added; nobody may read it
+}
+
+const (
+	projectAll     = "ALL"
+	projectKeys    = "KEYS_ONLY"
+	projectInclude = "INCLUDE"
+)
+
+// servedIndex is an index with what serving it needs.
+type servedIndex struct {
+	index
+	keep  map[string]bool // the attributes it projects; nil: all
+	limit *limiter        // of a global index; a local one takes from its table
+	count *indexCount
+}
+
+func serve(def *definition, before *table) []servedIndex {
+	list := make([]servedIndex, len(def.Indexes))
+	for i, ix := range def.Indexes {
+		s := servedIndex{index: ix, limit: new(limiter), count: new(indexCount)}
+		if before != nil {
+			if was := before.index(ix.Name); was != nil && was.ID == ix.ID {
+				s.limit, s.count = was.limit, was.count
+			}
+		}
+		if ix.Projection != projectAll {
+			s.keep = map[string]bool{}
+			for _, name := range append(append(keyNames(def.Keys), keyNames(ix.Keys)...), ix.NonKey...) {
+				s.keep[name] = true
+			}
+		}
+		list[i] = s
+	}
+	return list
+}
+
+// keyNames are the attributes of a key.
+func keyNames(k item.KeySchema) []string {
+	var list []string
+	for _, attr := range k.Attrs() {
+		list = append(list, attr.Name)
+	}
+	return list
+}
+
+func (t *table) index(name string) *servedIndex {
+	for i := range t.indexes {
+		if t.indexes[i].Name == name {
+			return &t.indexes[i]
+		}
+	}
+	return nil
+}
+
+// collects tells whether the table has local indexes, which make its items of one partition key a collection.
+func (t *table) collects() bool {
+	return slices.ContainsFunc(t.indexes, func(ix servedIndex) bool { return ix.Local })
+}
+
+// key is where an item stands in the index; ok is false when it does not: an attribute is missing, or it came before the
+// index and is of another type or too long.
+func (ix *index) key(it item.Item) (key store.Key, ok bool) {
+	for n, attr := range ix.Keys.Attrs() {
+		i, found := it.Get(attr.Name)
+		if !found || indexKeyFault(attr, n, it, i) != keyFits {
+			return key, false
+		}
+		encoded, err := encode(it, i)
+		if err != nil {
+			return key, false
+		}
+		if n == 0 {
+			key.Hash = encoded
+		} else {
+			key.Range = encoded
+		}
+	}
+	return key, true
+}
+
+// keyFault is what keeps a value from being the n-th key attribute of an index.
+type keyFault uint8
+
+const (
+	keyFits keyFault = iota
+	keyType
+	keyEmpty
+	keyLong
+)
+
+func indexKeyFault(attr item.KeyAttr, n int, it item.Item, i int) keyFault {
+	switch size := item.SizeOf(it, i); {
+	case it.Tape[i].Type != attr.Type:
+		return keyType
+	case size == 0:
+		return keyEmpty
+	case size > []int{item.HashKeyBytesMax, item.RangeKeyBytesMax}[n]:
+		return keyLong
+	}
+	return keyFits
+}
+
+// checkIndexKeys refuses an item that has an attribute of an index's key with a value that a key cannot have. An item
+// without the attribute is not in the index.
+func (t *table) checkIndexKeys(it item.Item, update bool) error {
+	for _, ix := range t.indexes {
+		for n, attr := range ix.Keys.Attrs() {
+			i, found := it.Get(attr.Name)
+			if !found {
+				continue
+			}
+			if fault := indexKeyFault(attr, n, it, i); fault != keyFits {
+				return indexKeyError(&ix.index, attr, n, it.Tape[i].Type, fault, update)
+			}
+		}
+	}
+	return nil
+}
+
+// indexKeyError words what is wrong; of updates the service does not say which index it is.
+func indexKeyError(ix *index, attr item.KeyAttr, n int, got item.Type, fault keyFault, update bool) error {
+	kind := map[item.Type]string{item.S: "string", item.B: "binary"}[attr.Type]
+	switch {
+	case fault == keyType:
+		return invalidValue("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", attr.Name, attr.Type, got, ix.Name)
+	case fault == keyEmpty && update:
+		return invalid("One or more parameter values are not valid. The update expression attempted to update a secondary index key "+
+			"to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty %s value.", kind)
+	case fault == keyEmpty:
+		return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
+			"The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s",
+			kind, ix.Name, attr.Name)
+	case update:
+		return invalidValue("The update expression attempted to update the secondary index key beyond allowed size limits")
+	case n == 0:
+		return invalidValue("Size of hashkey has exceeded the maximum size limit of%d bytes", item.HashKeyBytesMax)
+	}
+	return invalidValue("Aggregated size of all range keys has exceeded the size limit of %d bytes", item.RangeKeyBytesMax)
+}
+
+// project appends the part of a stored item that the index holds, its members by name, so that equal parts are equal bytes.
+func (ix *servedIndex) project(dst, raw []byte) []byte {
+	if ix.keep == nil {
+		return append(dst, raw...)
+	}
+	members, _ := split(nil, raw) // it is ours: split takes it
+	members = slices.DeleteFunc(members, func(m member) bool { return !ix.keep[string(m.name)] })
+	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(string(a.name), string(b.name)) })
+	dst = append(dst, '{')
+	for i, m := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(item.AppendString(dst, m.name), ':'), m.raw...)
+	}
+	return append(dst, '}')
+}
+
+// parsedMax is how many definitions are kept parsed. There is one for each table, and one more for each change of one.
+const parsedMax = 256
+
+// parsed keeps the indexes of definitions that entries has seen, by the address of their bytes, which the store never
+// changes; holding the bytes keeps the address from being another's.
+var parsed struct {
+	sync.RWMutex
+	by map[*byte]parsedDefinition
+}
+
+type parsedDefinition struct {
+	text    []byte
+	indexes []index
+}
+
+func indexesOf(text []byte) []index {
+	if len(text) == 0 {
+		return nil
+	}
+	parsed.RLock()
+	p, ok := parsed.by[&text[0]]
+	parsed.RUnlock()
+	if ok && len(p.text) == len(text) {
+		return p.indexes
+	}
+	var def struct {
+		Indexes []index `json:"indexes"`
+	}
+	_ = json.Unmarshal(text, &def) // what is not ours has no indexes; Open judges definitions
+	parsed.Lock()
+	defer parsed.Unlock()
+	if parsed.by == nil || len(parsed.by) >= parsedMax {
+		parsed.by = map[*byte]parsedDefinition{}
+	}
+	parsed.by[&text[0]] = parsedDefinition{text, def.Indexes}
+	return def.Indexes
+}
+
+var entryBatches = sync.Pool{New: func() any { return new(item.Batch) }}
+
+// entries tells the store where an item stands in the indexes of its table.
+func entries(dst []store.Entry, definition, raw []byte) []store.Entry {
+	indexes := indexesOf(definition)
+	if len(indexes) == 0 {
+		return dst
+	}
+	b := entryBatches.Get().(*item.Batch)
+	defer entryBatches.Put(b)
+	it, err := tokens(b, raw)
+	if err != nil {
+		return dst
+	}
+	for i := range indexes {
+		if key, ok := indexes[i].key(it); ok {
+			dst = append(dst, store.Entry{Index: indexes[i].ID, Key: key})
+		}
+	}
+	return dst
+}
