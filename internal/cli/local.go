@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ func (a *app) localCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
 		Short: "a DynamoDB and an S3 on this machine, on loopback only",
-		Long: `local serves the DynamoDB protocol and, beside it, an S3-compatible store, both on loopback only and both remembering what they
+		Long: `local serves the protocols of DynamoDB, DynamoDB Streams and Kinesis and, beside them, an S3-compatible store, both on loopback only and both remembering what they
 were told when --dir names a folder. It is for trying and testing; any SDK works with it: the lines it prints set the endpoints.
 
 What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
@@ -30,6 +31,9 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
   eval "$(dynaferry local --env)"`,
 		Args: args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.ttlInterval <= 0 {
+				return usage("--ttl-interval must be more than 0, not %s", o.ttlInterval)
+			}
 			w, err := a.startLocal(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -60,6 +64,8 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 	f.IntVar(&o.objectsPort, "s3-port", 0, "port for S3 (default: a free one)")
 	f.StringSliceVar(&o.buckets, "bucket", []string{"lake"}, "buckets to make when they are missing")
 	f.BoolVar(&o.strictTimes, "strict-times", false, "hold the service's times: nothing younger than 5 minutes can be restored or exported, incremental exports cover 15 minutes at least")
+	f.DurationVar(&o.ttlInterval, "ttl-interval", time.Second, "how often items whose time to live is over are looked for and deleted")
+	f.BoolVar(&o.kinesisDisorder, "kinesis-disorder", false, "send some changes to Kinesis twice and out of order, as the service may")
 	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")
 	return cmd
 }
@@ -71,6 +77,8 @@ type localOptions struct {
 	dir                     string
 	tablesPort, objectsPort int
 	throttle, strictTimes   bool
+	kinesisDisorder         bool
+	ttlInterval             time.Duration
 	buckets                 []string
 }
 
@@ -125,6 +133,7 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 		return nil, err
 	}
 	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
+		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder,
 		Bucket: func(_ context.Context, name string) (blob.Bucket, error) { return s3.S3(name, "", aws.S3Options{}) }}
 	if w.instance, err = local.Start(ctx, options); err != nil {
 		return nil, err
@@ -141,6 +150,8 @@ func (w *localWorld) environment() []string {
 		"AWS_REGION=" + regionLocal,
 		"AWS_DEFAULT_REGION=" + regionLocal, // boto3 and version 1 of the AWS CLI know no other
 		"AWS_ENDPOINT_URL_DYNAMODB=" + w.tables,
+		"AWS_ENDPOINT_URL_DYNAMODB_STREAMS=" + w.tables,
+		"AWS_ENDPOINT_URL_KINESIS=" + w.tables,
 		"AWS_ENDPOINT_URL_S3=" + w.objects,
 	}
 }

@@ -208,7 +208,6 @@ func (c *call) refuseUnserved() error {
 		}
 	}
 	for _, p := range []struct{ name, flag, what string }{
-		{"StreamSpecification", "StreamEnabled", "streams"},
 		{"SSESpecification", "Enabled", "encryption with a KMS key"},
 	} {
 		members, present, err := c.args.object(p.name, classStructure)
@@ -266,6 +265,9 @@ func (c *call) createTable() error {
 	def.CreatedMs = millis(now)
 	if !def.provisioned() {
 		def.Changes.OnDemandMs = def.CreatedMs
+	}
+	if err := c.db.beginWished(def); err != nil {
+		return err
 	}
 	text, err := json.Marshal(def)
 	if err != nil {
@@ -353,6 +355,9 @@ func (c *call) readCreateRest(def *definition) error {
 	}
 	if def.OnDemand != nil && def.provisioned() {
 		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+	}
+	if def.wish, err = c.readStream(); err != nil {
+		return err
 	}
 	list, present, err := c.args.list("Tags")
 	if err != nil || !present {

@@ -28,6 +28,10 @@ type definition struct {
 	ClassMs    int64            `json:"classMs,omitempty"`
 	Protected  bool             `json:"protected,omitempty"`
 	Tags       []tag            `json:"tags,omitempty"`
+	Stream     *tableStream     `json:"stream,omitempty"`
+	TTL        *timeToLive      `json:"ttl,omitempty"`
+	Kinesis    *destination     `json:"kinesis,omitempty"`
+	wish       streamWish       // of CreateTable, until the stream is begun
 	PITR       *pitrState       `json:"pitr,omitempty"`
 	Filling    *filling         `json:"filling,omitempty"`
 	Restored   *restored        `json:"restored,omitempty"`
@@ -172,7 +176,8 @@ type tableDescription struct {
 	TableClassSummary         *classSummary        `json:",omitempty"`
 	OnDemandThroughput        *onDemandDescription `json:",omitempty"`
 	DeletionProtectionEnabled bool
-	RestoreSummary            *restoreSummary `json:",omitempty"`
+	streamMembers
+	RestoreSummary *restoreSummary `json:",omitempty"`
 }
 
 type attributeDefinition struct {
@@ -226,7 +231,7 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 	out := &tableDescription{
 		TableName: d.Name, TableStatus: status, CreationDateTime: seconds(d.CreatedMs),
 		TableArn: c.arn(d.Name), TableId: d.ID, ItemCount: counts.Items, TableSizeBytes: counts.Bytes,
-		DeletionProtectionEnabled: d.Protected, RestoreSummary: d.restoreSummary(),
+		DeletionProtectionEnabled: d.Protected, streamMembers: c.describeStreamOf(d), RestoreSummary: d.restoreSummary(),
 	}
 	out.AttributeDefinitions, out.KeySchema = d.attributes(), elementsOf(d.Keys)
 	now := millis(c.db.now())

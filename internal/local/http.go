@@ -179,8 +179,10 @@ func operation(target string) (func(*call) error, error) {
 		}
 		return nil, unknownOperation("")
 	}
-	if name, ok := strings.CutPrefix(target, streamsStem); ok {
-		return nil, unknownOperation(nsRefusal+"DynamoDB Streams (%s)", name)
+	for stem, served := range map[string]map[string]func(*call) error{streamsStem: streamTargets, localStem: localTargets} {
+		if op := served[strings.TrimPrefix(target, stem)]; op != nil && strings.HasPrefix(target, stem) {
+			return op, nil
+		}
 	}
 	if target == "" {
 		return nil, &apiError{http.StatusBadRequest, nsCoral + "MissingAuthenticationTokenException",

@@ -194,20 +194,22 @@ var parsed struct {
 type parsedDefinition struct {
 	text    []byte
 	indexes []index
+	ttl     *timeToLive
 }
 
-func indexesOf(text []byte) []index {
+func indexesOf(text []byte) (p parsedDefinition) {
 	if len(text) == 0 {
-		return nil
+		return p
 	}
 	parsed.RLock()
 	p, ok := parsed.by[&text[0]]
 	parsed.RUnlock()
 	if ok && len(p.text) == len(text) {
-		return p.indexes
+		return p
 	}
 	var def struct {
-		Indexes []index `json:"indexes"`
+		Indexes []index     `json:"indexes"`
+		TTL     *timeToLive `json:"ttl"`
 	}
 	_ = json.Unmarshal(text, &def) // what is not ours has no indexes; Open judges definitions
 	parsed.Lock()
@@ -215,16 +217,17 @@ func indexesOf(text []byte) []index {
 	if parsed.by == nil || len(parsed.by) >= parsedMax {
 		parsed.by = map[*byte]parsedDefinition{}
 	}
-	parsed.by[&text[0]] = parsedDefinition{text, def.Indexes}
-	return def.Indexes
+	p = parsedDefinition{text, def.Indexes, def.TTL}
+	parsed.by[&text[0]] = p
+	return p
 }
 
 var entryBatches = sync.Pool{New: func() any { return new(item.Batch) }}
 
 // entries tells the store where an item stands in the indexes of its table.
 func entries(dst []store.Entry, definition, raw []byte) []store.Entry {
-	indexes := indexesOf(definition)
-	if len(indexes) == 0 {
+	p := indexesOf(definition)
+	if len(p.indexes) == 0 && !p.ttl.on() {
 		return dst
 	}
 	b := entryBatches.Get().(*item.Batch)
@@ -233,10 +236,10 @@ func entries(dst []store.Entry, definition, raw []byte) []store.Entry {
 	if err != nil {
 		return dst
 	}
-	for i := range indexes {
-		if key, ok := indexes[i].key(it); ok {
-			dst = append(dst, store.Entry{Index: indexes[i].ID, Key: key})
+	for i := range p.indexes {
+		if key, ok := p.indexes[i].key(it); ok {
+			dst = append(dst, store.Entry{Index: p.indexes[i].ID, Key: key})
 		}
 	}
-	return dst
+	return p.ttl.entry(dst, it)
 }

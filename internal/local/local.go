@@ -28,8 +28,13 @@ type Options struct {
 	Bucket func(ctx context.Context, name string) (blob.Bucket, error)
 
 	// StrictTimes holds the service's times: what is younger than 5 minutes cannot be restored or exported, an incremental
-	// export covers 15 minutes at least. Without it nobody waits.
+	// export covers 15 minutes at least, and TTL changes once an hour. Without it nobody waits.
 	StrictTimes bool
+
+	FullPages       bool          // every page of a stream holds what is there; the service also gives empty ones in mid-shard
+	ShardLife       time.Duration // after which a shard of a stream is followed by another; 0: 4 hours
+	TTLInterval     time.Duration // how often expired items are looked for; 0: 1 s
+	KinesisDisorder bool          // tables' changes reach Kinesis as the service allows: some twice, neighbours out of order
 
 	Clock func() time.Time // nil: time.Now; for tests of throttling and times
 }
@@ -46,6 +51,9 @@ type DB struct {
 	tokens  tokenTable
 	journal *journal
 	crew    *crew
+	streams streamSet
+	feeds   feeds
+	job     firstError // of what happens in the background
 	calls   sync.Pool
 }
 
@@ -78,7 +86,7 @@ func Open(opts Options) (*DB, error) {
 			db.tables[t.def.Name] = t
 		}
 	}
-	if err := db.resume(); err != nil {
+	if err := errors.Join(db.openStreams(), db.feeds.open(db), db.resume()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	for _, t := range db.tables {
@@ -90,10 +98,11 @@ func Open(opts Options) (*DB, error) {
 }
 
 // Close makes everything durable and gives the folder back. Requests must have ended: Serve waits for them. Exports,
-// imports, backups and restores under way stop; the next Open goes on with them.
+// imports, backups and restores under way stop; the next Open goes on with them. It returns the first error of the
+// background jobs, too.
 func (db *DB) Close() error {
 	db.crew.dismiss()
-	return db.store.Close()
+	return errors.Join(db.job.err(), db.store.Close())
 }
 
 func (db *DB) now() time.Time { return db.opts.Clock() }
@@ -114,7 +123,7 @@ const (
 	closeTimeout  = 5 * time.Second
 )
 
-// Serve answers requests on the listener until ctx ends, then lets those under way finish for at most 5 s and closes
+// Serve answers requests on the listener, and does what the service does by itself, until ctx ends, then lets those under way finish for at most 5 s and closes
 // the listener. It refuses a listener that is not on loopback.
 func (db *DB) Serve(ctx context.Context, l net.Listener) error {
 	if addr, ok := l.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
@@ -123,6 +132,11 @@ func (db *DB) Serve(ctx context.Context, l net.Listener) error {
 	}
 	server := &http.Server{Handler: db, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
 	server.RegisterOnShutdown(db.kinesis.Hangup)
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	jobs.Go(func() { db.background(running) })
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {

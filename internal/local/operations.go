@@ -37,18 +37,24 @@ var operations = map[string]func(*call) error{
 	"UpdateContinuousBackups":   (*call).updateContinuousBackups,
 	"UpdateItem":                (*call).updateItem,
 	"UpdateTable":               (*call).updateTable,
+	"UpdateTimeToLive":          (*call).updateTimeToLive,
+
+	"DescribeKinesisStreamingDestination": (*call).describeDestination,
+	"DisableKinesisStreamingDestination":  (*call).disableDestination,
+	"EnableKinesisStreamingDestination":   (*call).enableDestination,
+	"UpdateKinesisStreamingDestination":   (*call).updateDestination,
 }
 
 // unserved are the service's other operations, which we refuse by name (API version 2012-08-10).
 var unserved = set(
 	"BatchExecuteStatement", "CreateGlobalTable", "DeleteResourcePolicy",
 	"DescribeContributorInsights", "DescribeGlobalTable",
-	"DescribeGlobalTableSettings", "DescribeKinesisStreamingDestination",
-	"DescribeTableReplicaAutoScaling", "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination",
+	"DescribeGlobalTableSettings",
+	"DescribeTableReplicaAutoScaling",
 	"ExecuteStatement", "ExecuteTransaction", "GetResourcePolicy",
 	"ListContributorInsights", "ListGlobalTables", "PutResourcePolicy",
 	"UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
-	"UpdateKinesisStreamingDestination", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
+	"UpdateTableReplicaAutoScaling",
 )
 
 func set(names ...string) map[string]bool {

@@ -168,7 +168,7 @@ func (d *diagnosis) typed(t item.Type, raw []byte, depth int) (item.Value, error
 			d.number(&v.Str)
 		}
 	case item.B:
-		v.Bin, err = binary(raw)
+		v.Bin, err = decodeBinary(raw)
 	case item.BOOL, item.NULL:
 		if string(raw) != "true" && string(raw) != "false" {
 			return v, wrongType(raw, "Boolean")
@@ -239,7 +239,7 @@ func (d *diagnosis) set(v *item.Value, raw []byte) error {
 		var key string
 		switch m.Type {
 		case item.B:
-			m.Bin, err = binary(e)
+			m.Bin, err = decodeBinary(e)
 			key = string(m.Bin)
 			shown = append(shown, base64.StdEncoding.EncodeToString(m.Bin))
 		case item.N:
@@ -282,8 +282,8 @@ func (d *diagnosis) number(s *string) {
 	*s = string(n)
 }
 
-// binary decodes base64; the service's decoder ignores loose bits behind the last byte.
-func binary(raw []byte) ([]byte, error) {
+// decodeBinary decodes base64; the service's decoder ignores loose bits behind the last byte.
+func decodeBinary(raw []byte) ([]byte, error) {
 	s, err := text(raw)
 	if err != nil {
 		return nil, err

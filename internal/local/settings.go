@@ -12,6 +12,8 @@ const historySlack = time.Hour
 // settings are what the store has to keep of a table with this definition.
 func (d *definition) settings() store.Settings {
 	s := store.Settings{}
+	d.streamSettings(&s)
+	d.ttlSettings(&s)
 	if d.PITR != nil {
 		s.History = time.Duration(d.PITR.Days)*day + historySlack
 	}

@@ -165,6 +165,9 @@ func (c *call) deleteTable() error {
 	if err := c.replyTable("TableDescription", t, "DELETING"); err != nil {
 		return err
 	}
+	if err := c.db.finishFeed(c.ctx, t); err != nil {
+		return err
+	}
 	if err := c.db.keepDeleted(t); err != nil {
 		return err
 	}
@@ -248,13 +251,5 @@ func (c *call) describeEndpoints() error {
 	c.out = append(c.out, `{"Endpoints":[{"Address":`...)
 	c.out = item.AppendString(c.out, []byte(c.host))
 	c.out = append(c.out, `,"CachePeriodInMinutes":1440}]}`...)
-	return nil
-}
-
-func (c *call) describeTimeToLive() error {
-	if _, err := c.named(); err != nil {
-		return err
-	}
-	c.out = append(c.out, `{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}`...)
 	return nil
 }

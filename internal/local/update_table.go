@@ -14,6 +14,7 @@ type tableChange struct {
 	ceiling *onDemandCeiling
 	layout  layout // of attribute definitions only
 	indexes []indexChange
+	stream  streamWish
 }
 
 func (c *call) readTableChange() (ch tableChange, err error) {
@@ -45,6 +46,9 @@ func (c *call) readTableChange() (ch tableChange, err error) {
 		return ch, err
 	}
 	if ch.ceiling, err = readOnDemand(c.args); err != nil {
+		return ch, err
+	}
+	if ch.stream, err = c.readStream(); err != nil {
 		return ch, err
 	}
 	if err = c.refuseUnserved(); err != nil {
@@ -95,6 +99,9 @@ func (c *call) changeTable(name string, change tableChange) (*table, error) {
 	}
 	def := *t.def
 	if err := def.apply(change, millis(c.db.now())); err != nil {
+		return nil, err
+	}
+	if err := c.db.restream(&def, change.stream); err != nil {
 		return nil, err
 	}
 	gone := t.without(&def)

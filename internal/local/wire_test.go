@@ -80,10 +80,17 @@ var tableID = regexp.MustCompile(`"TableId":"[0-9a-f-]{36}"`)
 // random are other parts of replies that differ in every run.
 var random = regexp.MustCompile(`"(eventID|NextToken|ShardIterator|NextShardIterator)":"[^"]{30,}"`)
 
-var iterators = regexp.MustCompile(`"(?:Next)?ShardIterator":"([^"]*)"`)
+// remembered are the parts of replies that later requests may name in braces: each stands for its last value.
+var remembered = map[string]*regexp.Regexp{
+	"{iterator}": regexp.MustCompile(`"(?:Next)?ShardIterator":"([^"]*)"`),
+	"{stream}":   regexp.MustCompile(`"(?:Latest)?StreamArn":"([^"]*)"`),
+	"{shard}":    regexp.MustCompile(`"ShardId":"([^"]*)"`),
+	"{sequence}": regexp.MustCompile(`"SequenceNumber":"([^"]*)"`),
+}
 
 // TestHistories plays each file under testdata against a database of its own: an operation and its request on a line,
-// ----, the reply. A line "after 25h" moves the clock; {iterator} in a request is the last iterator of a reply. Run with -rewrite after a wanted change and read the difference.
+// ----, the reply. A line "after 25h" moves the clock; {iterator} in a request is the last iterator
+// of a reply, and so on. Run with -rewrite after a wanted change and read the difference.
 func TestHistories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) < 8 {
@@ -114,7 +121,7 @@ func play(t *testing.T, history []byte) []byte {
 	var out bytes.Buffer
 	lines := bufio.NewScanner(bytes.NewReader(history))
 	lines.Buffer(nil, 1<<20)
-	reply, iterator := false, ""
+	reply, values := false, map[string]string{}
 	for lines.Scan() {
 		line := lines.Text()
 		switch {
@@ -133,9 +140,15 @@ func play(t *testing.T, history []byte) []byte {
 				fmt.Fprintln(&out, line)
 				continue
 			}
-			status, answer := post(db, op, strings.ReplaceAll(inflate(body), "{iterator}", iterator))
-			if found := iterators.FindStringSubmatch(answer); found != nil {
-				iterator = found[1]
+			body = inflate(body)
+			for name, value := range values {
+				body = strings.ReplaceAll(body, name, value)
+			}
+			status, answer := post(db, op, body)
+			for name, pattern := range remembered {
+				if found := pattern.FindAllStringSubmatch(answer, -1); found != nil {
+					values[name] = found[len(found)-1][1]
+				}
 			}
 			answer = tableID.ReplaceAllString(answer, `"TableId":"(uuid)"`)
 			answer = random.ReplaceAllString(answer, `"$1":"(any)"`)

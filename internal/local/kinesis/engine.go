@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -218,4 +219,13 @@ func (e *Engine) forgetShards(s *stream) error {
 		}
 		return nil
 	})
+}
+
+// RecordBytes is the largest record that every stream takes.
+const RecordBytes = recordKiBMin << 10
+
+// Throttled tells whether an error of Put says that a shard takes no more for now.
+func Throttled(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.kind == "ProvisionedThroughputExceededException"
 }
