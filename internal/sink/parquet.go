@@ -59,28 +59,27 @@ func NewParquet(ctx context.Context, o ParquetOptions) *Parquet {
 		shred: column.NewShredder(column.ShredOptions{Schema: o.Schema, SchemaOptions: o.Columns})}
 }
 
-// runItems is how many items are hashed before they are shredded: few enough that their tapes stay in the first-level
-// cache, enough that each of the two keeps the processor's branch tables to itself for a while.
-const runItems = 16
+// A run of items is hashed before it is shredded: few enough that their tapes stay in the first-level cache, enough that
+// each of the two keeps the processor's branch tables to itself for a while. Large items make short runs, since a slab
+// ends with a run: what a file tells of its items is what lies in its columns.
+const (
+	runItems = 16
+	runBytes = 64 << 10
+)
 
 // Write shreds the items; full slabs are encoded, compressed and sent.
 func (p *Parquet) Write(b *item.Batch) error {
-	for from := 0; from < len(b.Rows); from += runItems {
-		to := min(from+runItems, len(b.Rows))
-		for i := from; i < to; i++ {
-			p.tally.add(b.Item(i))
+	for at := 0; at < len(b.Rows); {
+		from, bytes := at, 0
+		for ; at < len(b.Rows) && at-from < runItems && bytes < runBytes; at++ {
+			it := b.Item(at)
+			p.tally.add(it)
+			bytes += int(it.Tape[0].End - it.Tape[0].Off)
 		}
-		if err := p.append(b, from, to); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Parquet) append(b *item.Batch, from, to int) error {
-	for i := from; i < to; i++ {
-		if err := p.shred.Append(p.strip.Item(b.Item(i), p.o.Template.Constants)); err != nil {
-			return err
+		for i := from; i < at; i++ {
+			if err := p.shred.Append(p.strip.Item(b.Item(i), p.o.Template.Constants)); err != nil {
+				return err
+			}
 		}
 		if p.shred.Rows() >= slabRows || p.shred.Bytes() >= slabBytes {
 			if err := p.flush(); err != nil {
