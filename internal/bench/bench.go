@@ -114,6 +114,7 @@ func Run(ctx context.Context, o Options, show func(Row)) (*Result, error) {
 		{"mixed", b.mixed},
 		{"peers", b.peers},
 		{"growth", b.growth},
+		{"local", b.local},
 	} {
 		if o.Only != "" && !strings.Contains(row.name, o.Only) {
 			continue

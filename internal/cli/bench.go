@@ -20,6 +20,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "measure this program on this machine, each number against a reference in the same run",
 		Long: `bench makes a native export of orders, and measures in CPU seconds: converting it to Parquet against gzip -dc of the same files;
 items of many shapes against uniform ones; scan pages and write bodies against the AWS SDK's own code; fingerprints; and growth.
+The local DynamoDB is measured in a process of its own under clients on the same cores, DynamoDB Local beside it.
 
 Exit codes: 0 every number meets what it must, 4 one does not, 1 failed.`,
 		Example: `  dynaferry bench
@@ -50,8 +51,8 @@ Exit codes: 0 every number meets what it must, 4 one does not, 1 failed.`,
 	f.IntVar(&o.Growth, "growth", 10, "how many times more items the growth row converts")
 	f.IntVar(&o.Runs, "runs", 3, "pairs of measurements a row")
 	f.StringVar(&o.Dir, "dir", "", "scratch folder (default: a temporary one)")
-	f.StringVar(&o.Peers, "peers", "", "folder that make peers filled, for the rows against DuckDB, polars and chDB")
-	f.StringVar(&o.Only, "only", "", "rows whose name contains this: fingerprint, scan, batch-write, convert, mixed, peers, growth")
+	f.StringVar(&o.Peers, "peers", "", "folder that make peers filled, for the rows against DuckDB, polars, chDB and DynamoDB Local")
+	f.StringVar(&o.Only, "only", "", "rows whose name contains this: fingerprint, scan, batch-write, convert, mixed, peers, growth, local")
 	f.BoolVar(&o.Keep, "keep", false, "keep the corpus in --dir")
 	f.StringVar(&out, "out", "", "file for the whole result as JSON")
 	return cmd
