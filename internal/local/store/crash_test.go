@@ -24,6 +24,7 @@ func long() bool { return os.Getenv("DYNAFERRY_LONG") != "" }
 type version struct {
 	text       string
 	began, won int
+	commit     Commit
 }
 
 // history is the versions of each key, each written by one goroutine in order.
@@ -39,10 +40,10 @@ func (h *history) begin(key, text string, at int) int {
 	return len(h.keys[key]) - 1
 }
 
-func (h *history) won(key string, n, at int) {
+func (h *history) won(key string, n, at int, c Commit) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.keys[key][n].won = at
+	h.keys[key][n].won, h.keys[key][n].commit = at, c
 }
 
 func textOf(key string, n int) string {
@@ -52,12 +53,13 @@ func textOf(key string, n int) string {
 // load writes with several goroutines, each its own keys; every third step is a transaction over two keys of its own.
 func load(t *testing.T, s *Store, id TableID, fs *journalFS, writers, steps int) *history {
 	h := &history{keys: map[string][]version{}}
+	kept := s.Tables()[0].Settings.History > 0
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(w), 7))
 			for n := range steps {
-				for turns := 0; turns < 10000 && len(s.log.snapshot()) > 8; turns++ {
+				for turns := 0; turns < 10000 && !kept && len(s.log.snapshot()) > 8; turns++ {
 					runtime.Gosched() // compaction keeps up, also on a busy machine
 				}
 				keys := []string{fmt.Sprintf("w%d-k%d", w, rng.IntN(6))}
@@ -85,7 +87,7 @@ func load(t *testing.T, s *Store, id TableID, fs *journalFS, writers, steps int)
 				}
 				for i, k := range keys {
 					if r[i].Err == nil {
-						h.won(k, places[i], fs.length())
+						h.won(k, places[i], fs.length(), r[i].Commit)
 					}
 				}
 			}

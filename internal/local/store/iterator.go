@@ -164,7 +164,8 @@ func (it *Iterator) Next() bool {
 // Raw returns the item that Next moved to; it is valid until the next call of Next.
 func (it *Iterator) Raw() []byte { return it.raw }
 
-// Key returns the key that Next moved to, in an index that of the entry. Valid after a Next that returned true.
+// Key returns the key that Next moved to, in an index that of the entry. It is the caller's. Only after a Next that
+// returned true.
 func (it *Iterator) Key() Key {
 	key := it.key()
 	if key[0] == spaceEntry {

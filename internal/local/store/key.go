@@ -120,18 +120,18 @@ func hashOf(index []byte) uint64 { return binary.BigEndian.Uint64(index[5:]) }
 // baseOf is what an item's index key holds behind the hash: how entries name their item.
 func baseOf(index []byte) []byte { return index[itemKeyHead:] }
 
-// parseBase is the reverse of baseOf.
+// parseBase is the reverse of baseOf; the key is the caller's.
 func parseBase(base []byte) Key {
 	hash, rest := cutEscaped(base)
 	return Key{Hash: hash, Range: some(rest)}
 }
 
-// some makes nil of nothing: no encoded key is empty.
+// some copies a key, and makes nil of nothing: no encoded key is empty.
 func some(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
 	}
-	return b
+	return slices.Clone(b)
 }
 
 func itemKey(dst []byte, table TableID, key Key) []byte {

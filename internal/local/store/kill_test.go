@@ -29,7 +29,9 @@ const (
 	victimKeys    = 40
 )
 
-func killOptions(dir string) Options { return Options{Dir: dir, SegmentBytes: 256 << 10} }
+func killOptions(dir string) Options {
+	return viewOptions(Options{Dir: dir, SegmentBytes: 256 << 10}, nil)
+}
 
 func killText(w, k, n int) string {
 	return fmt.Sprintf("w%d k%d n%d %s", w, k, n, strings.Repeat(string(rune('a'+n%26)), 100+n*131%900))
@@ -71,14 +73,23 @@ func victim(dir string) {
 
 // TestKill: a process killed at random moments under load, again and again over the same folder, loses nothing it
 // acknowledged and leaves no torn item. Its segments rotate and are compacted meanwhile.
-func TestKill(t *testing.T) {
-	rounds := 8
+func TestKill(t *testing.T) { killing(t, 8, false) }
+
+// TestKillViews: the same with an index, a stream and history, whose segments stay.
+func TestKillViews(t *testing.T) { killing(t, 4, true) }
+
+func killing(t *testing.T, rounds int, views bool) {
 	if long() {
 		rounds = 100
 	}
 	dir := t.TempDir()
 	s := mustOpen(t, killOptions(dir))
 	id := mustCreate(t, s)
+	if views {
+		if err := s.UpdateTable(id, nil, viewsOf(s, 2)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +102,15 @@ func TestKill(t *testing.T) {
 		s := mustOpen(t, killOptions(dir))
 		worst = max(worst, time.Since(began))
 		checkAcked(t, s, id, acked, round)
+		if views {
+			records, err := checkViews(s, id)
+			if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			if len(records) < total {
+				t.Fatalf("round %d: %d records of %d acknowledged writes", round, len(records), total)
+			}
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
