@@ -127,19 +127,25 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 		return nil, err
 	}
 	w.objects, w.access, w.secret = w.process.Endpoint, w.process.Config.AccessKey, w.process.Config.SecretKey
-	// The tables' half writes exports into the objects' half, and reads imports from it, as any client would.
-	s3, err := aws.Load(ctx, aws.Options{Region: regionLocal, Endpoint: w.objects, AccessKey: w.access, SecretKey: w.secret})
-	if err != nil {
+	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
+		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder}
+	if options.Bucket, err = bucketsOf(ctx, w.process); err != nil {
 		return nil, err
 	}
-	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
-		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder,
-		Bucket: func(_ context.Context, name string) (blob.Bucket, error) { return s3.S3(name, "", aws.S3Options{}) }}
 	if w.instance, err = local.Start(ctx, options); err != nil {
 		return nil, err
 	}
 	w.tables = w.instance.URL
 	return w, nil
+}
+
+// bucketsOf opens the buckets of the S3 half, as any client would: for the tables' half to write exports and read imports.
+func bucketsOf(ctx context.Context, p *bucket.Process) (func(context.Context, string) (blob.Bucket, error), error) {
+	s3, err := aws.Load(ctx, aws.Options{Region: regionLocal, Endpoint: p.Endpoint, AccessKey: p.Config.AccessKey, SecretKey: p.Config.SecretKey})
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, name string) (blob.Bucket, error) { return s3.S3(name, "", aws.S3Options{}) }, nil
 }
 
 // environment sets any SDK, and this program, to the local pair.

@@ -34,11 +34,6 @@ func TestScripts(t *testing.T) {
 
 // scripts gives a run of scripts its world: a DynamoDB, an account, a clean home.
 func scripts(t *testing.T, p testscript.Params) testscript.Params {
-	db, err := local.Start(context.Background(), local.Options{NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
 	exe, err := exec.LookPath("dynaferry")
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +44,15 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s3.Close() })
+	buckets, err := bucketsOf(context.Background(), s3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := local.Start(context.Background(), local.Options{NoSync: true, Bucket: buckets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
 	p.Setup = func(e *testscript.Env) error {
 		for name, value := range map[string]string{
 			"HOME": e.WorkDir, "AWS_REGION": regionLocal, "AWS_ACCESS_KEY_ID": s3.Config.AccessKey,
