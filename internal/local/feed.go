@@ -73,6 +73,7 @@ func (db *DB) feed(ctx context.Context, t *table) error {
 	if note == nil {
 		return nil
 	}
+	known := map[uint32]bool{}
 	for _, s := range db.store.Streams() {
 		n := db.streams.notes.get(streamID(s.ID))
 		if s.Table != t.id || n == nil {
@@ -83,13 +84,31 @@ func (db *DB) feed(ctx context.Context, t *table) error {
 			continue // its time is over
 		}
 		for i := range shards {
+			known[shards[i].ID] = true
 			done, err := db.feedShard(ctx, t, n, &shards[i], &note)
 			if err != nil || !done {
 				return err
 			}
 		}
 	}
+	if len(note.At) > 2*len(known)+feedGone {
+		return db.feeds.notes.put(t.def.ID, note.without(known))
+	}
 	return nil
+}
+
+// feedGone is how many shards that are gone a note may hold before they are taken out.
+const feedGone = 16
+
+// without is the note without the shards that are not known any more.
+func (f *feedNote) without(known map[uint32]bool) *feedNote {
+	next := &feedNote{From: f.From, At: map[uint32]uint64{}, Clock: map[uint32]feedClock{}}
+	for id := range known {
+		if at, ok := f.At[id]; ok {
+			next.At[id], next.Clock[id] = at, f.Clock[id]
+		}
+	}
+	return next
 }
 
 // feedShard sends a shard's changes. done is false when Kinesis takes no more for now.

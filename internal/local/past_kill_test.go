@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killEnv); dir != "" {
 		victim(dir)
 	}
+	if dir := os.Getenv(feedKillEnv); dir != "" {
+		feedVictim(dir)
+	}
 	os.Exit(m.Run())
 }
 
