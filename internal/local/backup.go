@@ -237,7 +237,7 @@ func (c *call) replyBackup(b *backupRecord) error {
 		TableSizeBytes        int64
 		KeySchema             []keyElement
 		TableCreationDateTime seconds
-		ProvisionedThroughput struct{ ReadCapacityUnits, WriteCapacityUnits int64 }
+		ProvisionedThroughput unitsInfo
 		OnDemandThroughput    *onDemandDescription `json:",omitempty"`
 		ItemCount             int64
 		BillingMode           string
@@ -255,8 +255,51 @@ func (c *call) replyBackup(b *backupRecord) error {
 	return c.replyJSON("BackupDescription", struct {
 		BackupDetails             backupDetails
 		SourceTableDetails        details
-		SourceTableFeatureDetails struct{}
-	}{BackupDetails: c.backupDetails(b), SourceTableDetails: source})
+		SourceTableFeatureDetails featureDetails
+	}{c.backupDetails(b), source, d.features()})
+}
+
+// featureDetails is what a backup tells of its table beside keys and capacity. Of it only the indexes are restored.
+type featureDetails struct {
+	LocalSecondaryIndexes  []indexInfo `json:",omitempty"`
+	GlobalSecondaryIndexes []indexInfo `json:",omitempty"`
+	StreamDescription      any         `json:",omitempty"`
+	TimeToLiveDescription  any         `json:",omitempty"`
+}
+
+type indexInfo struct {
+	IndexName             string
+	KeySchema             []keyElement
+	Projection            projectionDescription
+	ProvisionedThroughput *unitsInfo           `json:",omitempty"`
+	OnDemandThroughput    *onDemandDescription `json:",omitempty"`
+}
+
+type unitsInfo struct{ ReadCapacityUnits, WriteCapacityUnits int64 }
+
+func (d *definition) features() (f featureDetails) {
+	for _, ix := range d.Indexes {
+		info := indexInfo{IndexName: ix.Name, KeySchema: elementsOf(ix.Keys), Projection: projectionDescription{ix.Projection, ix.NonKey}}
+		if ix.Local {
+			f.LocalSecondaryIndexes = append(f.LocalSecondaryIndexes, info)
+			continue
+		}
+		info.ProvisionedThroughput = &unitsInfo{ix.ReadUnits, ix.WriteUnits}
+		if ix.OnDemand != nil {
+			info.OnDemandThroughput = &onDemandDescription{ix.OnDemand.Read, ix.OnDemand.Write}
+		}
+		f.GlobalSecondaryIndexes = append(f.GlobalSecondaryIndexes, info)
+	}
+	if d.Stream != nil && d.Stream.View != "" {
+		f.StreamDescription = struct {
+			StreamEnabled  bool
+			StreamViewType string
+		}{true, d.Stream.View}
+	}
+	if d.TTL != nil && d.TTL.Enabled {
+		f.TimeToLiveDescription = struct{ TimeToLiveStatus, AttributeName string }{"ENABLED", d.TTL.Attribute}
+	}
+	return f
 }
 
 func (c *call) deleteBackup() error {

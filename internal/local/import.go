@@ -62,8 +62,8 @@ func (s *importSource) options(t *table) intake.Options {
 		o.Delimiter = s.Delimiter[0]
 	}
 	o.Types = map[string]csv.Spec{}
-	for _, attr := range t.keys.Attrs() {
-		o.Types[attr.Name] = csv.Spec(attr.Type.String())
+	for _, attr := range t.def.attributes() { // of indexes too
+		o.Types[attr.AttributeName] = csv.Spec(attr.AttributeType)
 	}
 	return o
 }

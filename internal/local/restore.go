@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"dynaferry/internal/local/store"
 )
@@ -156,46 +155,6 @@ func (c *call) readRestore() (r restoreRequest, err error) {
 	return r, nil
 }
 
-// readOverrides reads the overrides as if they were UpdateTable's parameters.
-func (c *call) readOverrides(v *constraints, ch *tableChange) (err error) {
-	asked := c.args
-	defer func() { c.args = asked }()
-	if ch.billing, _, err = asked.text("BillingModeOverride"); err != nil {
-		return err
-	}
-	v.oneOf(ch.billing, "billingModeOverride", billingProvisioned, billingOnDemand)
-	c.args = args{{[]byte("ProvisionedThroughput"), asked.get("ProvisionedThroughputOverride")},
-		{[]byte("OnDemandThroughput"), asked.get("OnDemandThroughputOverride")}}
-	for i, m := range c.args {
-		if m.raw == nil {
-			c.args[i].raw = []byte("null")
-		}
-	}
-	if ch.units, err = readThroughput(c.args, "", v); err != nil {
-		return err
-	}
-	if err := v.err(); err != nil {
-		return err
-	}
-	if ch.ceiling, err = readOnDemand(c.args); err != nil {
-		return err
-	}
-	sse, present, err := asked.object("SSESpecificationOverride", classStructure)
-	if err != nil {
-		return err
-	}
-	if present {
-		on, err := sse.flag("Enabled")
-		if err != nil {
-			return err
-		}
-		if on != nil && *on {
-			return refused("encryption with a KMS key (the parameter SSESpecificationOverride)")
-		}
-	}
-	return ch.units.check()
-}
-
 // beginRestore makes the target table after a source definition and begins to fill it. The caller holds db.change.
 func (c *call) beginRestore(r restoreRequest, source *definition, from filling, origin restored) error {
 	if t, _ := c.table(r.target); t != nil || c.db.inMaking(r.target) != nil {
@@ -205,13 +164,12 @@ func (c *call) beginRestore(r restoreRequest, source *definition, from filling, 
 	def := &definition{Version: definitionVersion, Name: r.target, ID: uuid(), Keys: source.Keys, CreatedMs: now,
 		Billing: source.Billing, ReadUnits: source.ReadUnits, WriteUnits: source.WriteUnits, OnDemand: source.OnDemand,
 		Filling: &from, Restored: &origin}
+	if err := def.override(r.change); err != nil {
+		return err
+	}
 	if err := c.overrideIndexes(def, source); err != nil {
 		return err
 	}
-	if err := def.apply(r.change, now); err != nil {
-		return err
-	}
-	def.Changes = throughputTimes{}
 	if !def.provisioned() {
 		def.Changes.OnDemandMs = now
 	}
@@ -223,59 +181,6 @@ func (c *call) beginRestore(r restoreRequest, source *definition, from filling, 
 		return err
 	}
 	c.db.restore(t)
-	return nil
-}
-
-// overrideIndexes gives the restored table the source's indexes, or those of them that the request names.
-func (c *call) overrideIndexes(def, source *definition) error {
-	def.LastIndex = source.LastIndex
-	for _, p := range []struct {
-		name, at string
-		local    bool
-	}{
-		{"LocalSecondaryIndexOverride", "localSecondaryIndexOverride", true},
-		{"GlobalSecondaryIndexOverride", "globalSecondaryIndexOverride", false},
-	} {
-		list, given, err := c.args.list(p.name)
-		if err != nil {
-			return err
-		}
-		for _, ix := range source.Indexes {
-			if ix.Local == p.local && !given {
-				ix.Filling = false // its entries come with the items
-				def.Indexes = append(def.Indexes, ix)
-			}
-		}
-		for i, raw := range list {
-			v := &constraints{}
-			members, err := object(raw, classStructure)
-			if err != nil {
-				return err
-			}
-			draft, err := c.readIndex(members, fmt.Sprintf("%s.%d.member.", p.at, i+1), v)
-			if err == nil {
-				err = v.err()
-			}
-			if err != nil {
-				return err
-			}
-			at := slices.IndexFunc(source.Indexes, func(ix index) bool {
-				return ix.Local == p.local && ix.Name == draft.name && ix.Projection == draft.projection &&
-					slices.Equal(elementsOf(ix.Keys), draft.keys)
-			})
-			if at < 0 {
-				return invalidValue("%s names an index that the source table %s does not have", p.name, source.Name)
-			}
-			ix := source.Indexes[at]
-			if ix.Filling = false; draft.units.given {
-				ix.ReadUnits, ix.WriteUnits = *draft.units.read, *draft.units.write
-			}
-			if draft.ceiling != nil {
-				ix.OnDemand = draft.ceiling
-			}
-			def.Indexes = append(def.Indexes, ix)
-		}
-	}
 	return nil
 }
 
