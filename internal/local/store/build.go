@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// buildEvery is after how many items BuildIndex waits for the device, reports and looks at its context.
-const buildEvery = 256
+// buildEvery is after how many items BuildIndex reports, looks at its context, and waits for those before them, so that
+// other writes find at most two such lots in front of them.
+const buildEvery = 512
 
 // BuildIndex makes the entries of an index for the items that were there before it was in the table's Settings, and
 // returns when they are durable. Writes go on meanwhile. It may be called again, for instance after a crash: what is
@@ -27,7 +28,7 @@ func (s *Store) BuildIndex(ctx context.Context, id TableID, index IndexID, progr
 	it := s.Scan(id, ScanOptions{})
 	defer it.Close()
 	n := int64(0)
-	var last *group
+	var last, before *group
 	for it.Next() {
 		g, err := s.buildEntry(id, index, it.key(), it.pointer().seq, it.Raw())
 		if err != nil {
@@ -42,11 +43,12 @@ func (s *Store) BuildIndex(ctx context.Context, id TableID, index IndexID, progr
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if last != nil {
-			if err := last.wait(); err != nil {
+		if before != nil {
+			if err := before.wait(); err != nil {
 				return err
 			}
 		}
+		before = last
 		if progress != nil {
 			progress(n)
 		}

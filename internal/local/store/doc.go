@@ -10,7 +10,9 @@
 //   - state is the index at M/applied plus the frames behind it; only the tail of the last segment may be cut, anything
 //     else that does not verify is a fault.Corrupt with file and offset;
 //   - a segment goes only when nothing points into it, no reader holds it and the flushed M/applied is behind it;
-//   - table ids are never used twice; a failed sync ends all writing for good.
+//   - table ids are never used twice; a failed sync ends all writing for good;
+//   - index entries, stream records and history are views of the same log: a write has them all or is not there;
+//   - what a table's Settings promise to keep of the past can be read until its time is over, also when the table is gone.
 //
 // Only internal/local imports it. Items are opaque bytes here (raw DynamoDB JSON), keys are made by EncodeString,
 // EncodeNumber and EncodeBinary.
