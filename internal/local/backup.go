@@ -169,10 +169,14 @@ func (db *DB) keepDeleted(t *table) error {
 
 // sweepBackups takes away what no process finished, and what has expired. It runs before anything else.
 func (db *DB) sweepBackups() error {
-	known := map[store.TableID]bool{}
+	known, live := map[store.TableID]bool{}, map[store.TableID]bool{}
+	for _, t := range db.store.Tables() {
+		live[t.ID] = !hidden(t.Name)
+	}
 	for _, id := range db.journal.backups.ids() {
 		b := db.journal.backups.get(id)
-		if b.Status == statusAvailable && (b.ExpiryMs == 0 || b.ExpiryMs > millis(db.now())) {
+		// A system backup whose table is there still is of a deletion that was not done.
+		if b.Status == statusAvailable && !live[b.Table] && (b.ExpiryMs == 0 || b.ExpiryMs > millis(db.now())) {
 			known[b.Table] = true
 			continue
 		}

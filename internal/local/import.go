@@ -296,7 +296,11 @@ func (db *DB) resumeImports(tables map[string]*table) error {
 		case i.Status == statusInProgress && t != nil && db.opts.Bucket != nil:
 			db.runImport(i, t)
 		case i.Status == statusInProgress:
-			if err := db.endImport(i, t, fmt.Errorf("%s", saysNoBuckets)); err != nil {
+			reason := saysNoBuckets
+			if t == nil {
+				reason = "dynaferry local ended before the table was made"
+			}
+			if err := db.endImport(i, t, errors.New(reason)); err != nil {
 				return err
 			}
 		case t != nil: // it had ended, but its table was not shown yet

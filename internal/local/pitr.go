@@ -26,6 +26,9 @@ func (c *call) describeContinuousBackups() error {
 		return err
 	}
 	t, err := c.table(name)
+	if making := c.db.inMaking(name); making != nil {
+		t, err = making, nil
+	}
 	if err != nil {
 		return tableNotFound(name)
 	}
@@ -63,6 +66,9 @@ func (c *call) updateContinuousBackups() error {
 	}
 	c.db.change.Lock()
 	defer c.db.change.Unlock()
+	if c.db.inMaking(name) != nil {
+		return failure("ContinuousBackupsUnavailableException", "Backups are being enabled for the table: %s. Please retry later", name)
+	}
 	t, err := c.table(name)
 	if err != nil {
 		return tableNotFound(name)
