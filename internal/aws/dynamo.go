@@ -21,6 +21,7 @@ type DynamoDB struct {
 	sdk    *dynamodb.Client
 	region string
 	creds  sdk.CredentialsProvider
+	logs   logs // of imports
 }
 
 var _ dynamo.Client = (*DynamoDB)(nil)
@@ -39,7 +40,7 @@ func (s *Session) DynamoDB() (*DynamoDB, error) {
 		o.EnableAcceptEncodingGzip = false
 		o.EndpointDiscovery.EnableEndpointDiscovery = sdk.EndpointDiscoveryDisabled
 	})
-	return &DynamoDB{sdk: client, region: cfg.Region, creds: cfg.Credentials}, nil
+	return &DynamoDB{sdk: client, region: cfg.Region, creds: cfg.Credentials, logs: newLogs(s, cfg.BaseEndpoint)}, nil
 }
 
 // Scan implements dynamo.Client. The reply's body becomes b.Src. Filter and Projection are the service's.

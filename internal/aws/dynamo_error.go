@@ -44,8 +44,14 @@ func (d *DynamoDB) classify(ctx context.Context, table string, body []byte, err 
 		return fault.Hint(err, "aws dynamodb list-tables --region %s", d.region)
 	case "ResourceInUseException", "TableAlreadyExistsException", "TableInUseException":
 		return fault.New(fault.Conflict, "table %s: %s", table, a.message)
-	case "LimitExceededException":
-		return fault.New(fault.Limit, "table %s: %s", table, a.message)
+	case dynamo.CodeLimitExceeded:
+		return fault.New(fault.Limit, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
+	case dynamo.CodeNoBackups, dynamo.CodeInvalidExportTime:
+		return fault.New(fault.User, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
+	case dynamo.CodeExportConflict, dynamo.CodeImportConflict:
+		return fault.New(fault.Conflict, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
+	case dynamo.CodeBackupsNotYet:
+		return fault.New(fault.Unavailable, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException",
 		"RequestEntityTooLargeException":
 		// The text alone: it goes into dead letters and is compared by people.

@@ -107,6 +107,24 @@ func (d *DynamoDB) Create(ctx context.Context, def *dynamo.Definition) (*dynamo.
 	if err := def.Keys.Check(); err != nil {
 		return nil, err
 	}
+	in := createInput(def)
+	err := d.call(ctx, &exchange{}, def.Name, func(ctx context.Context, options func(*dynamodb.Options)) error {
+		_, err := d.sdk.CreateTable(ctx, in, options)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.await(ctx, def.Name, func(t *dynamo.Table, err error) (bool, error) {
+		if fault.KindOf(err) == fault.NotFound {
+			return false, nil // not everywhere yet
+		}
+		return err == nil && t.Status == string(types.TableStatusActive), err
+	})
+}
+
+// createInput is the definition in the service's words.
+func createInput(def *dynamo.Definition) *dynamodb.CreateTableInput {
 	in := &dynamodb.CreateTableInput{TableName: &def.Name, BillingMode: types.BillingMode(def.BillingMode)}
 	if def.BillingMode == "" {
 		in.BillingMode = types.BillingModePayPerRequest
@@ -121,19 +139,7 @@ func (d *DynamoDB) Create(ctx context.Context, def *dynamo.Definition) (*dynamo.
 		in.ProvisionedThroughput = &types.ProvisionedThroughput{ReadCapacityUnits: &def.ReadUnits,
 			WriteCapacityUnits: &def.WriteUnits}
 	}
-	err := d.call(ctx, &exchange{}, def.Name, func(ctx context.Context, options func(*dynamodb.Options)) error {
-		_, err := d.sdk.CreateTable(ctx, in, options)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return d.await(ctx, def.Name, func(t *dynamo.Table, err error) (bool, error) {
-		if fault.KindOf(err) == fault.NotFound {
-			return false, nil // not everywhere yet
-		}
-		return err == nil && t.Status == string(types.TableStatusActive), err
-	})
+	return in
 }
 
 // Delete implements dynamo.Client.

@@ -55,6 +55,9 @@ func (c *Client) Calls(operation string) int {
 	return c.calls[operation]
 }
 
+// Unwrap is for dynamo.Power.
+func (c *Client) Unwrap() dynamo.Client { return c.below }
+
 // Wait waits for the writes that late rules hold back.
 func (c *Client) Wait() { c.late.Wait() }
 
