@@ -46,6 +46,7 @@ type Copy struct {
 	Segments    int               `json:"segments,omitempty"`
 	Objects     blob.Settings     `json:"objects,omitzero"`
 	CSV         CSVOut            `json:"csv,omitzero"`
+	Native      *NativeExported   `json:"native,omitempty"` // the service's export that the source is
 
 	// Files have no service that filters; a table's scan carries these in its Spec.
 	Filter     string            `json:"filter,omitempty"`

@@ -185,19 +185,8 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 		}
 		return sameKeys(j.at, j.table.desc.Keys, wish.Keys)
 	}
-	def := *wish.Create
-	def.Name = j.at.Host
-	if known := src.Info().Definition; known != nil {
-		def = known.As(j.at.Host, def)
-	}
-	switch known := src.Info().Keys; {
-	case wish.Keys != nil:
-		def.Keys = *wish.Keys
-	case def.Keys.Empty() && known != nil: // a data set remembers what it was made with
-		def.Keys = *known
-	}
-	if def.Keys.Empty() {
-		_, err := source.KeysFrom(nil, source.Info{URL: src.Info().URL})
+	def, err := newDefinition(src, *wish.Create, wish.Keys, j.at.Host)
+	if err != nil {
 		return err
 	}
 	if !missing {
@@ -218,6 +207,25 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	}
 	j.env.say("created table %s", j.at.Host)
 	return nil
+}
+
+// newDefinition is that of a table to be made: as wished, the rest as the source knows it.
+func newDefinition(src source.Source, def dynamo.Definition, keys *item.KeySchema, name string) (dynamo.Definition, error) {
+	def.Name = name
+	if known := src.Info().Definition; known != nil {
+		def = known.As(name, def)
+	}
+	switch known := src.Info().Keys; {
+	case keys != nil:
+		def.Keys = *keys
+	case def.Keys.Empty() && known != nil: // a data set remembers what it was made with
+		def.Keys = *known
+	}
+	if def.Keys.Empty() {
+		_, err := source.KeysFrom(nil, source.Info{URL: src.Info().URL})
+		return def, err
+	}
+	return def, nil
 }
 
 // sameKeys holds keys that the user gave, if any, against those of a table.

@@ -30,6 +30,10 @@ type Env struct {
 	DryRun  bool       // look, touch nothing
 	// Say tells a person what happens, in one line; nil is silent.
 	Say func(format string, args ...any)
+	// Progress shows how long something takes that has no count, in one line that the next replaces; nil is silent.
+	Progress func(format string, args ...any)
+	// Ask puts a question to a person, who says yes or no; nil where there is nobody.
+	Ask func(question string) (bool, error)
 	// Share is the part of budgets (units a second) that this process may use: 1 for the local pool, 1/n for one of n
 	// array members.
 	Share float64
@@ -52,6 +56,12 @@ func (e *Env) workers() int {
 func (e *Env) say(format string, args ...any) {
 	if e.Say != nil {
 		e.Say(format, args...)
+	}
+}
+
+func (e *Env) progress(format string, args ...any) {
+	if e.Progress != nil {
+		e.Progress(format, args...)
 	}
 }
 
@@ -86,6 +96,7 @@ type Request struct {
 	Destination string
 	heeds       *world.Location // a destination with settings of its own
 	sources     []source.Source
+	costs       []string // what a dry run says of costs, where they are not those of a scan
 }
 
 // probe asks the stores for what the job relies on, before anything is read: conditional writes at the state root, and
@@ -176,6 +187,10 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newImport(env, st, p)
 	case "verify":
 		return newVerify(env, st, p)
+	case verbNativeExport:
+		return newNativeExport(env, st, p)
+	case verbNativeImport:
+		return newNativeImport(env, p)
 	}
 	return nil, fault.New(fault.Unsupported, "plan %s is of the verb %q, which this program does not have", p.ID, p.Verb)
 }

@@ -34,7 +34,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Type: "preview", Verb: r.Spec.Verb, Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
+	p := &Preview{Type: "preview", Verb: strings.TrimSuffix(r.Spec.Verb, "-native"), Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
 	var names []string
 	for _, src := range r.sources {
 		info := src.Info()
@@ -46,7 +46,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 		} else {
 			p.Items += info.Items
 		}
-		if info.Kind == source.KindTable {
+		if info.Kind == source.KindTable && r.costs == nil {
 			units := float64(info.Bytes) / bytesPerReadUnit
 			if src.Spec().Consistent {
 				units *= 2
@@ -54,6 +54,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 			p.Costs = append(p.Costs, fmt.Sprintf("reads about %.0f read units of %s", math.Ceil(max(units, 1)), info.Table.Name))
 		}
 	}
+	p.Costs = append(p.Costs, r.costs...)
 	p.Source = strings.Join(names, " and ")
 	p.Resumes, err = plan.Unfinished(ctx, r.State, r.Spec)
 	return p, err

@@ -341,29 +341,31 @@ func tableNameOf(def *dynamo.Definition) string {
 
 // Report is what a finished export or convert says.
 type Report struct {
-	Type        string   `json:"type"` // "report"
-	Destination string   `json:"destination"`
-	Format      string   `json:"format"`
-	Version     int      `json:"version"` // of the data set
-	Items       int64    `json:"items"`
-	Read        int64    `json:"read"` // before a filter
-	Fingerprint string   `json:"fingerprint"`
-	Files       int      `json:"files"`
-	Bytes       int64    `json:"bytes"`
-	Partitions  int      `json:"partitions,omitempty"`
-	Columns     int      `json:"columns,omitempty"`
-	Units       float64  `json:"readUnits,omitempty"`
-	Rejects     int64    `json:"rejects,omitempty"`
-	DeadLetters []string `json:"deadLetters,omitempty"`
-	Replaced    int      `json:"replaced,omitempty"`
-	Recoded     int64    `json:"recodedBytes,omitempty"`
-	Losses      losses   `json:"losses,omitempty"`
-	Misfits     losses   `json:"misfits,omitempty"`
+	Type        string  `json:"type"` // "report"
+	Destination string  `json:"destination"`
+	Format      string  `json:"format"`
+	Version     int     `json:"version"` // of the data set
+	Items       int64   `json:"items"`
+	Read        int64   `json:"read"` // before a filter
+	Fingerprint string  `json:"fingerprint"`
+	Files       int     `json:"files"`
+	Bytes       int64   `json:"bytes"`
+	Partitions  int     `json:"partitions,omitempty"`
+	Columns     int     `json:"columns,omitempty"`
+	Units       float64 `json:"readUnits"`
+	// Native is the service's own export that the files were made of; it took no read units.
+	Native      *NativeExported `json:"native,omitempty"`
+	Rejects     int64           `json:"rejects,omitempty"`
+	DeadLetters []string        `json:"deadLetters,omitempty"`
+	Replaced    int             `json:"replaced,omitempty"`
+	Recoded     int64           `json:"recodedBytes,omitempty"`
+	Losses      losses          `json:"losses,omitempty"`
+	Misfits     losses          `json:"misfits,omitempty"`
 }
 
 func (j *copyJob) report(set *dataset.Set, v dataset.Version, made *carried) *Report {
 	r := &Report{Type: "report", Destination: j.at.String(), Format: v.Form, Version: v.Number, Items: v.Items, Read: made.Read, Fingerprint: v.Fingerprint,
-		Files: len(v.Added), Units: made.Units, Rejects: made.Rejects, Replaced: len(v.Removed), Recoded: made.Recoded, Losses: made.Losses}
+		Files: len(v.Added), Units: made.Units, Rejects: made.Rejects, Replaced: len(v.Removed), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native}
 	partitions := map[string]bool{}
 	for _, f := range v.Added {
 		r.Bytes += f.Size

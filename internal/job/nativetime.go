@@ -1,0 +1,217 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/manifest"
+)
+
+var (
+	accountID = regexp.MustCompile(`^[0-9]{12}$`)
+	daysBack  = regexp.MustCompile(`^-([0-9]+)d(.*)$`)
+)
+
+// parseMoment reads a time: RFC 3339, now, or how long ago: -90m, -2d12h. The service knows whole seconds: a time between
+// two is the later, so that nothing of before is left out.
+func parseMoment(text string, now time.Time) (time.Time, error) {
+	bad := fault.Hint(fault.New(fault.User, "%q is no time", text), "2026-01-31T18:00:00Z, now, or how long ago: -90m, -2d12h")
+	if text == "now" {
+		return ceilSecond(now), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return ceilSecond(at), nil
+	}
+	back, days := text, 0
+	if m := daysBack.FindStringSubmatch(text); m != nil {
+		n, err := strconv.Atoi(m[1])
+		if err != nil || n > 10_000 {
+			return time.Time{}, bad
+		}
+		days = n
+		if back = "-" + m[2]; m[2] == "" {
+			back = "-0s"
+		}
+	}
+	d, err := time.ParseDuration(back)
+	if err != nil || !strings.HasPrefix(back, "-") {
+		return time.Time{}, bad
+	}
+	return ceilSecond(now.Add(d - time.Duration(days)*24*time.Hour)), nil
+}
+
+func ceilSecond(t time.Time) time.Time {
+	t = t.UTC()
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+// The service's bounds of a window (Developer Guide, "DynamoDB data export to Amazon S3: how it works"). The least is used
+// only where a service has refused a shorter one.
+const (
+	windowLeast = 15 * time.Minute
+	windowMost  = 24 * time.Hour
+)
+
+// windows cuts a stretch of time into windows of nearly equal length that the service takes: none longer than a day, and
+// none short because it is what was left over.
+func windows(from, to time.Time) []nativeTask {
+	n := max(1, int((to.Sub(from)+windowMost-1)/windowMost))
+	tasks := make([]nativeTask, n)
+	for i := range tasks {
+		tasks[i] = nativeTask{From: from, To: to}
+		if i > 0 {
+			tasks[i].From = tasks[i-1].To
+		}
+		if left := n - i; left > 1 {
+			step := to.Sub(tasks[i].From) / time.Duration(left)
+			tasks[i].To = tasks[i].From.Add(step).Truncate(time.Second)
+		}
+	}
+	return tasks
+}
+
+// window is what --incremental asked for.
+func (j *nativeJob) window(ctx context.Context, desc *dynamo.Table, now time.Time) ([]nativeTask, error) {
+	from, err := parseMoment(j.set.From, now)
+	if err != nil {
+		return nil, err
+	}
+	var to time.Time
+	if j.set.To != "" {
+		to, err = parseMoment(j.set.To, now)
+	} else {
+		to, err = j.latest(ctx, desc.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !from.Before(to) {
+		return nil, fault.New(fault.User, "--incremental: %s is not before %s", timeText(from), timeText(to))
+	}
+	if to.After(now.Add(time.Second)) {
+		return nil, fault.New(fault.User, "--incremental: %s has not come yet", timeText(to))
+	}
+	return windows(from, to), nil
+}
+
+// latest is up to when the service can tell what changed, in whole seconds; a part of one is waited for.
+func (j *nativeJob) latest(ctx context.Context, table string) (time.Time, error) {
+	b, err := j.native.Backups(ctx, table)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at the continuous backups of %s: %w", table, err)
+	}
+	if !b.Enabled || b.Latest.IsZero() {
+		return time.Time{}, fault.Hint(fault.New(fault.User, "%s: the service does not tell up to when it knows the changes", table),
+			"aws dynamodb describe-continuous-backups --table-name %s", table)
+	}
+	return ceilSecond(b.Latest), nil
+}
+
+// link is an export at the destination: the state at To, or what changed from From to To.
+type link struct {
+	dir      string
+	from, to time.Time
+	full     bool
+}
+
+// followOn finds where the exports of the table at the destination end, and makes the windows from there, of holes first.
+func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeTask, error) {
+	links, err := j.links(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	holes, end, err := chain(links)
+	if err != nil {
+		return nil, fault.Hint(fmt.Errorf("%s: %w", j.at, err), "begin with one: dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+	}
+	b, err := j.native.Backups(ctx, desc.Name)
+	if err != nil {
+		return nil, fmt.Errorf("look at the continuous backups of %s: %w", desc.Name, err)
+	}
+	first := end
+	if len(holes) > 0 {
+		first = holes[0].From
+	}
+	if first.Before(b.Earliest) {
+		return nil, fault.Hint(fault.New(fault.Conflict, "%s: the changes from %s on are needed, and the service has them from %s on only", j.at, timeText(first), timeText(b.Earliest)),
+			"begin a new chain with a full export: dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+	}
+	to, err := j.latest(ctx, desc.Name)
+	if err != nil {
+		return nil, err
+	}
+	var tasks []nativeTask
+	for _, h := range holes {
+		tasks = append(tasks, windows(h.From, h.To)...)
+	}
+	if !end.Before(to) {
+		to = ceilSecond(end.Add(time.Second))
+	}
+	tail := windows(end, to)
+	tail[len(tail)-1].Extend = true
+	return append(tasks, tail...), nil
+}
+
+// links reads the summaries of the exports of the table at the destination.
+func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, error) {
+	dirs, _, err := manifest.Find(ctx, j.dest.Bucket, j.dest.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	var links []link
+	for _, dir := range dirs {
+		s, err := manifest.ReadSummary(ctx, j.dest.Bucket, dir)
+		if err != nil {
+			return nil, err
+		}
+		if s.TableID != desc.ID { // of another table, or of an earlier one of this name
+			continue
+		}
+		l := link{dir: dir, full: !s.Incremental()}
+		times := map[string]*time.Time{s.ExportTime: &l.to}
+		if !l.full {
+			times = map[string]*time.Time{s.ExportFromTime: &l.from, s.ExportToTime: &l.to}
+		}
+		for text, to := range times {
+			if *to, err = time.Parse(time.RFC3339, text); err != nil {
+				return nil, fault.At(fault.New(fault.Corrupt, "manifest-summary.json: %w", err), fault.Place{File: dir})
+			}
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+// chain tells up to when the exports cover every change, and the holes on the way there. Holes before a later full export
+// are of no account.
+func chain(links []link) (holes []nativeTask, end time.Time, err error) {
+	slices.SortFunc(links, func(a, b link) int { return a.to.Compare(b.to) })
+	begun := false
+	for _, l := range links {
+		switch {
+		case l.full:
+			begun, holes, end = true, nil, l.to
+		case begun && l.to.After(end):
+			if l.from.After(end) {
+				holes = append(holes, nativeTask{From: end, To: l.from})
+			}
+			end = l.to
+		}
+	}
+	if !begun {
+		return nil, end, fault.New(fault.NotFound, "no full export of this table to follow on")
+	}
+	return holes, end, nil
+}
+
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }
