@@ -258,7 +258,7 @@ func (a *app) env() (*job.Env, error) {
 		workers = processors()
 	}
 	return &job.Env{World: a.world, Version: version(), Workers: workers, Memory: memory, Meter: a.story, Fresh: a.flags.fresh, State: a.flags.state,
-		Say: a.story.say, DryRun: a.flags.dryRun}, nil
+		Say: a.story.say, Progress: a.story.progress, Ask: a.asker(), DryRun: a.flags.dryRun}, nil
 }
 
 // run plans or resumes a request, runs it and shows its report.

@@ -350,22 +350,39 @@ func pairs(flag string, texts []string) (map[string]string, error) {
 }
 
 func (a *app) exportCommand() *cobra.Command {
-	f := &copyFlags{}
+	f, native := &copyFlags{}, &nativeFlags{}
 	cmd := &cobra.Command{
 		Use:   "export dynamodb://TABLE DEST",
-		Short: "a table → files, by parallel scan",
+		Short: "a table → files, by parallel scan or by the service's own export",
 		Long: `export scans a table in parallel, below a budget of read units, and writes its items as files. Nothing of it is visible in
 DEST before the whole is there. A run that was interrupted goes on where it stopped: run the same command again.
 
-Exit codes: 0 done, 2 usage, 3 done but some records became dead letters, 5 DEST is not free, 75 try again, 130 interrupted.`,
+With --native the service exports the table as it was at one moment, or with --incremental and --follow-on what changed, without read units.
+It needs continuous backups (point-in-time recovery) of the table and a bucket; export waits for it, also after an interruption, and never
+begins a second one. --format dynamodb-json and ion leave what the service wrote; parquet, json and csv convert it in the same job, and
+what the service wrote, which waits below _dynaferry, is removed once that is done. Windows longer than a day are cut into several.
+
+Exit codes: 0 done, 1 the service could not export, 2 usage, 3 done but some records became dead letters, 5 DEST is not free, 75 try again,
+130 interrupted.`,
 		Example: `  dynaferry export dynamodb://Orders s3://lake/orders
   dynaferry export dynamodb://Orders ./orders --partition 'year,month of created_at' --read-units 50%
-  dynaferry export dynamodb://Orders s3://backup/orders --format dynamodb-json`,
-		Args: args(2, "a table and a destination"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.copy(cmd, "export", f, args[0], args[1]) },
+  dynaferry export dynamodb://Orders s3://backup/orders --format dynamodb-json
+  dynaferry export dynamodb://Orders s3://backup/orders --native --at -1h --format dynamodb-json
+  dynaferry export dynamodb://Orders --native --follow-on s3://backup/orders`,
+		Args: native.args,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if native.native {
+				return a.nativeExport(cmd, f, native, args[0], append(args, native.followOn)[1])
+			}
+			if err := native.check(cmd, f.set.Form); err != nil {
+				return err
+			}
+			return a.copy(cmd, "export", f, args[0], args[1])
+		},
 	}
 	f.add(cmd)
 	f.source.addTable(cmd)
+	native.add(cmd)
 	cmd.Flags().IntVar(&f.set.Segments, "segments", 0, "scan segments, each a task (default: by the table's size)")
 	a.jobFlags(cmd)
 	return cmd
@@ -466,7 +483,10 @@ func (a *app) showCopy(raw []byte) error {
 	if r.Columns > 0 {
 		fmt.Fprintf(a.out, "  columns      %d\n", r.Columns)
 	}
-	if r.Units > 0 {
+	if r.Native != nil {
+		showExported(a.out, r.Native)
+	}
+	if r.Units > 0 || r.Native != nil {
 		fmt.Fprintf(a.out, "  read units   %s\n", countText(int64(r.Units)))
 	}
 	fmt.Fprintf(a.out, "  fingerprint  %s\n", r.Fingerprint)

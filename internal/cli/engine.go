@@ -334,10 +334,12 @@ func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
 	switch p.Verb {
 	case "import":
 		return a.showImport(end.Report)
+	case "import-native":
+		return a.showNativeImport(end.Report)
 	case "verify":
 		return a.showVerify(end.Report)
 	}
-	return a.showCopy(end.Report)
+	return a.showNative(end.Report)
 }
 
 func planAddress(root, id string) string {

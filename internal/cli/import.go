@@ -20,8 +20,8 @@ func (a *app) importCommand() *cobra.Command {
 	var src sourceFlags
 	var keys keyFlags
 	var wish job.ImportWish
-	var create bool
-	var billing string
+	var create, native bool
+	var billing, owner string
 	var readUnits, writeUnits int64
 	cmd := &cobra.Command{
 		Use:   "import SRC dynamodb://TABLE",
@@ -36,9 +36,15 @@ if-absent and newer are conditional writes and cannot do that.
 Duplicate keys inside the input are resolved (--dedupe), counted and kept in a file. What DynamoDB would refuse goes to a
 dead-letter file; import of that file is the retry.
 
+With --native the service itself reads dynamodb-json, ion or csv from S3, gzip, zstd or not packed, into a new table. Its limits are checked
+first: one format, at most 50,000 objects and 1 TB (15 TB in us-east-1, us-west-2, eu-west-1), nothing else below their prefix. It takes
+the last of several items with one key in no order, reads every CSV cell but the keys as text, and skips what it cannot read; its error
+log is shown. import waits for it, also after an interruption.
+
 Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items became dead letters, 5 conflict, 75 try again, 130 interrupted.`,
 		Example: `  dynaferry import s3://lake/orders dynamodb://Orders2 --create
   dynaferry import flights.csv dynamodb://Flights --create --key 'carrier|flight' --sort time_hour --types year=N,month=N
+  dynaferry import s3://backup/orders dynamodb://Orders3 --native
   dynaferry import ./orders dynamodb://Orders --mode newer --version-attribute updated_at`,
 		Args: args(2, "a source and a table"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,8 +55,14 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 			if err := src.forTable(args[0]); err != nil {
 				return err
 			}
+			if err := changed(cmd, nativeImportNot, "--%s: with --native the service puts every item into a table that it makes"); native && err != nil {
+				return err
+			}
+			if err := changed(cmd, []string{"bucket-owner"}, "--%s goes with --native"); !native && err != nil {
+				return err
+			}
 			for _, name := range []string{"billing", "provision-read", "provision-write"} {
-				if cmd.Flags().Changed(name) && !create {
+				if cmd.Flags().Changed(name) && !create && !native {
 					return usage("--%s goes with --create", name)
 				}
 			}
@@ -58,12 +70,19 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
 				return err
 			}
-			if create {
+			if create || native {
 				wish.Create = &dynamo.Definition{Version: dynamo.DefinitionVersion, BillingMode: billing, ReadUnits: readUnits, WriteUnits: writeUnits}
 			}
 			env, err := a.env()
 			if err != nil {
 				return err
+			}
+			if native {
+				r, err := job.NewNativeImport(cmd.Context(), env, spec, wish, owner)
+				if err != nil {
+					return err
+				}
+				return a.run(cmd.Context(), env, r, a.showNativeImport)
 			}
 			r, err := job.NewImport(cmd.Context(), env, spec, wish)
 			if err != nil {
@@ -79,6 +98,8 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 	f.StringVar(&wish.Dedupe, "dedupe", "last", "which of several items with one key counts: first, last or newest:ATTRIBUTE, in source order")
 	f.StringVar(&wish.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
 	f.BoolVar(&create, "create", false, "create the table, from the definition stored beside the data or from --key and --sort")
+	f.BoolVar(&native, "native", false, "let the service import (ImportTable) from S3 into a new table that it makes, without write units")
+	f.StringVar(&owner, "bucket-owner", "", "native: account that the bucket belongs to, when it is another")
 	f.StringVar(&billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
 	f.Int64Var(&readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
 	f.Int64Var(&writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dynaferry/internal/blob"
 	"dynaferry/internal/local"
 	"dynaferry/internal/local/bucket"
 )
@@ -66,7 +67,17 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		return nil
 	}
 	p.ContinueOnError = true
-	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop}
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop,
+		// "upload FILE NAME": the file becomes an object of the bucket lake, as another program would put it.
+		"upload": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 2 {
+				ts.Fatalf("usage: upload FILE NAME")
+			}
+			lake, err := buckets(context.Background(), "lake")
+			ts.Check(err)
+			_, err = lake.Put(context.Background(), args[1], []byte(ts.ReadFile(args[0])), blob.PutOptions{})
+			ts.Check(err)
+		}}
 	return p
 }
 

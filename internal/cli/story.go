@@ -30,6 +30,7 @@ type story struct {
 	items, bytes int64
 	notes        map[string]float64
 	drawn        bool
+	told         time.Time // when a line of progress came last, where nothing is drawn
 	stop         chan struct{}
 	done         chan struct{}
 }
@@ -61,6 +62,36 @@ func (s *story) say(format string, args ...any) {
 		return
 	}
 	s.erase()
+	fmt.Fprintln(s.w, text)
+}
+
+// progress shows how long something takes that has no count: on a terminal in the line that is redrawn, elsewhere as a line
+// a minute.
+func (s *story) progress(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.quiet {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	if s.terminal {
+		s.erase()
+		fmt.Fprint(s.w, text)
+		s.drawn = true
+		return
+	}
+	if s.told.IsZero() {
+		s.told = time.Now() // what is done within a minute needs no line
+	}
+	if time.Since(s.told) < lineEvery {
+		return
+	}
+	s.told = time.Now()
+	if s.json {
+		line, _ := json.Marshal(map[string]any{"type": "message", "message": text})
+		fmt.Fprintf(s.w, "%s\n", line)
+		return
+	}
 	fmt.Fprintln(s.w, text)
 }
 
