@@ -86,13 +86,17 @@ func Open(opts Options) (*DB, error) {
 			db.tables[t.def.Name] = t
 		}
 	}
+	var busy []*table // known before anything goes on beside us and changes the tables
+	for _, t := range db.tables {
+		if t.busy() != nil {
+			busy = append(busy, t)
+		}
+	}
 	if err := errors.Join(db.openStreams(), db.feeds.open(db), db.resume()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	for _, t := range db.tables {
-		if t.busy() != nil {
-			db.fillIndexes(t)
-		}
+	for _, t := range busy {
+		db.fillIndexes(t)
 	}
 	return db, nil
 }
