@@ -30,7 +30,9 @@ const (
 )
 
 func killOptions(dir string) Options {
-	return viewOptions(Options{Dir: dir, SegmentBytes: 256 << 10}, nil)
+	o := viewOptions(Options{Dir: dir, SegmentBytes: 256 << 10}, nil)
+	o.changedMax = 1000
+	return o
 }
 
 func killText(w, k, n int) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ type machine struct {
 	m model
 	n int
 
-	now     time.Time
+	ms      atomic.Int64            // the clock, Unix ms
 	gone    map[TableID]*modelTable // dropped
 	lastIdx IndexID
 }
@@ -387,9 +388,10 @@ func (k *machine) actions() map[string]func(*rapid.T) {
 // TestModel: whatever is done, in whatever order, across restarts and compactions, the store answers as a map does.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k := &machine{m: model{tables: map[TableID]*modelTable{}}, gone: map[TableID]*modelTable{}, now: time.UnixMilli(1e12)}
+		k := &machine{m: model{tables: map[TableID]*modelTable{}}, gone: map[TableID]*modelTable{}}
+		k.ms.Store(1e12)
 		k.o = Options{Dir: "/db", SegmentBytes: 1 << 12, CacheBytes: 1 << 16, fs: vfs.NewMem(),
-			NoSync: rapid.Bool().Draw(t, "nosync"), Entries: modelEntries, Clock: func() time.Time { return k.now },
+			NoSync: rapid.Bool().Draw(t, "nosync"), Entries: modelEntries, Clock: func() time.Time { return time.UnixMilli(k.time()) },
 			changedMax: rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "changed")}
 		k.open(t)
 		defer func() { k.s.Close() }()

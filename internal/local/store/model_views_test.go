@@ -40,7 +40,7 @@ func modelEntry(index IndexID, n int) (Entry, bool) {
 	return e, n%3 != 0
 }
 
-func (k *machine) time() int64 { return k.now.UnixMilli() }
+func (k *machine) time() int64 { return k.ms.Load() }
 
 // settings draws a table's settings; m is what it has now.
 func (k *machine) settings(t *rapid.T, m *modelTable) Settings {
@@ -242,7 +242,7 @@ func (k *machine) queryIndex(t *rapid.T, id TableID, index IndexID, want []model
 // Later lets time pass, and sometimes what is out of date go.
 func (k *machine) Later(t *rapid.T) {
 	step := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour, 5 * time.Hour, 13 * time.Hour})
-	k.now = k.now.Add(step.Draw(t, "later"))
+	k.ms.Add(step.Draw(t, "later").Milliseconds())
 	if rapid.Bool().Draw(t, "trim") {
 		k.s.compactor.late.Store(true)
 		k.s.wakeCompactor()
@@ -291,7 +291,7 @@ func (k *machine) Stream(t *rapid.T) {
 	}
 	slices.SortFunc(all, func(a, b modelStream) int { return int(a.id) - int(b.id) })
 	st := rapid.SampledFrom(all).Draw(t, "stream")
-	horizon := k.now.Add(-StreamKeep).UnixMilli()
+	horizon := k.time() - StreamKeep.Milliseconds()
 	list, err := k.s.Shards(st.id)
 	if (err != nil) != endedBefore(st.closed, horizon) {
 		t.Fatalf("stream closed at %d of horizon %d: %v", st.closed, horizon, err)
