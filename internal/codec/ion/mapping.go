@@ -14,8 +14,16 @@ type mapper struct {
 	at    int   // where what was refused begins, -1 when the cursor knows
 
 	shape  shape // of the items
+	keys   shape // of a change's
 	learnt int
+
+	changes *item.Changes // records are changes, not items
+	mark    mark          // what a change that is refused takes back
+	open    bool          // an image has been begun
 }
+
+// mark is how far a batch was filled.
+type mark struct{ src, tape, rows int }
 
 // setNotes are the annotations that make a list a set.
 var setNotes = [...]string{"$dynamodb_SS", "$dynamodb_NS", "$dynamodb_BS"}
@@ -29,12 +37,28 @@ func (m *mapper) begin(b *item.Batch) {
 // record appends the item of one top-level value, which c has just returned, or takes everything back.
 func (m *mapper) record(c cursor, v *value, line uint32) error {
 	m.tape0, m.at = len(m.batch.Tape), -1
+	if m.changes != nil {
+		m.mark, m.open = mark{len(m.batch.Src), len(m.batch.Tape), len(m.batch.Rows)}, false
+		return m.change(c, v, line)
+	}
+	m.open = true
 	m.build.Begin(line)
 	if err := m.wrapper(c, v); err != nil {
 		return err // the caller wants the path before it aborts
 	}
 	m.build.Finish()
 	return nil
+}
+
+// abort takes back what a refused record has left in the batch.
+func (m *mapper) abort() {
+	if m.open {
+		m.build.Abort()
+	}
+	if m.changes != nil {
+		b := m.batch
+		b.Src, b.Tape, b.Rows = b.Src[:m.mark.src], b.Tape[:m.mark.tape], b.Rows[:m.mark.rows]
+	}
 }
 
 // wrapper takes {Item:{...}}.
@@ -81,8 +105,9 @@ func (m *mapper) wrapped(v *value, items int) error {
 	case v.field.unknown:
 		return m.refuse(v.field.at, corrupt("the record's field has no known name"))
 	case string(name) == "Record" && items == 0:
-		return m.refuse(v.field.at, fault.New(fault.Unsupported,
-			"ion: the record is a change of an incremental export, which is no item of a table"))
+		return m.refuse(v.field.at, fault.Hint(fault.New(fault.Unsupported,
+			"ion: the record is a change of an incremental export, which is no item of a table"),
+			"name the export by its manifest or folder, as an overlay or for import"))
 	case string(name) != "Item":
 		return m.refuse(v.field.at, fault.Hint(corrupt("the record's field is %.40q, want Item", name), wrapIt))
 	case items > 0:

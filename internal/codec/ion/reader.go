@@ -119,8 +119,11 @@ func (r *Reader) append(c cursor, v *value, line int64) error {
 	if err == nil {
 		return nil
 	}
-	path := string(item.AppendPath(nil, m.batch.Src, m.batch.Tape[m.tape0:], len(m.batch.Tape)-m.tape0))
-	m.build.Abort()
+	path := ""
+	if tape := m.batch.Tape[m.tape0:]; len(tape) > 0 {
+		path = string(item.AppendPath(nil, m.batch.Src, tape, len(tape)))
+	}
+	m.abort()
 	if err == errShort {
 		return err
 	}
