@@ -55,10 +55,11 @@ type Copy struct {
 	Values     json.RawMessage   `json:"values,omitempty"`
 
 	// Second rounds.
-	Stage  string          `json:"stage,omitempty"`  // stageRead, stageGather or stageRewrite
-	Schema json.RawMessage `json:"schema,omitempty"` // decided by the round before
-	Carry  string          `json:"carry,omitempty"`  // object with what earlier rounds made, see carried
-	Cells  []csv.Column    `json:"cells,omitempty"`  // columns of CSV, decided likewise
+	Stage   string          `json:"stage,omitempty"`   // of the constants below
+	Schema  json.RawMessage `json:"schema,omitempty"`  // decided by the round before
+	Carry   string          `json:"carry,omitempty"`   // object with what earlier rounds made, see carried
+	Overlay *Overlay        `json:"overlay,omitempty"` // changes are laid over the source
+	Cells   []csv.Column    `json:"cells,omitempty"`   // columns of CSV, decided likewise
 
 	Tuning `json:"-"`
 }
@@ -73,7 +74,9 @@ type CSVOut struct {
 
 // The stages of a copy.
 const (
+	stageChanges = "changes" // changes → runs by key
 	stageRead    = ""        // units of the source → staged files or runs
+	stageMerge   = "merge"   // runs of changes and of items that may have one → staged files or runs
 	stageGather  = "gather"  // runs → files by partition, with the schema known
 	stageRewrite = "rewrite" // staged Parquet files whose columns differ from the union → ones that do not
 )
@@ -96,8 +99,9 @@ type copyJob struct {
 
 	stateAt string
 
-	src opened // the source, opened by the first task that needs it
-	gov governed
+	src     opened // the source, opened by the first task that needs it
+	gov     governed
+	changed changedOnce
 }
 
 // NewCopy prepares an export or a convert: everything that can be refused is refused here, before anything is written.
@@ -112,6 +116,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	if (verb == "export") != (src.Info().Kind == source.KindTable) {
 		other := map[string]string{"export": "convert", "convert": "export"}[verb]
 		return nil, fault.Hint(fault.New(fault.User, "%s does not read %s", verb, src.Address()), "use: dynaferry %s %s %s", other, spec.Address, set.Dest)
+	}
+	if src.Info().Kind == source.KindIncremental {
+		return nil, source.NotItems(src.Info())
 	}
 	if table := src.Info().Table; table != nil {
 		if err := sameKeys(src.Address(), table.Keys, set.Keys); err != nil {
@@ -136,6 +143,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	if _, err := set.columns(nil); err != nil {
 		return nil, err
 	}
+	if err := j.planOverlay(ctx, src); err != nil {
+		return nil, err
+	}
 	if err := j.open(ctx); err != nil {
 		return nil, err
 	}
@@ -143,7 +153,7 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	j.src.set(src)
 	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set),
 		Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: env.Version, Stands: j.stands,
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, src) }}}
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.firstTasks(ctx, src) }}}
 	if len(j.set.Objects.Named()) > 0 {
 		r.heeds = &j.dest
 	}
@@ -286,7 +296,15 @@ func (j *copyJob) admits(ctx context.Context, set *dataset.Set, own string) erro
 	return nil
 }
 
-// cut makes the tasks of the first round.
+// firstTasks makes the tasks of the first round.
+func (j *copyJob) firstTasks(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
+	if j.set.Stage == stageChanges {
+		return groups(src.(source.Changer).ChangeUnits(), j.set.TaskBytes, j.env.workers()), nil
+	}
+	return j.cut(ctx, src)
+}
+
+// cut makes the tasks that read the source's items.
 func (j *copyJob) cut(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
 	least := max(segmentsLeast, j.env.workers())
 	bytes := j.set.TaskBytes
@@ -314,6 +332,11 @@ type taskResult struct {
 	Recoded     int64       `json:"recodedBytes,omitempty"`
 	Copied      int64       `json:"copiedBytes,omitempty"`
 	Losses      losses      `json:"losses,omitempty"`
+
+	// Of overlays.
+	Changes int64        `json:"changes,omitempty"` // read
+	Aside   *sink.Staged `json:"aside,omitempty"`   // changes by bucket, or items that may have one
+	Hashes  []string     `json:"hashes,omitempty"`  // of the keys of changes
 }
 
 // losses counts, by attribute and kind, what a plain format could not keep.

@@ -24,6 +24,12 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 	if err != nil {
 		return plan.Outcome{}, err
 	}
+	switch {
+	case j.set.Stage == stageChanges:
+		return j.readRound(ctx, c, made)
+	case j.set.Stage == stageRead && j.set.Overlay != nil:
+		return j.mergeRound(ctx, c, made)
+	}
 	if err := made.prove(); err != nil {
 		return plan.Outcome{}, err
 	}
@@ -36,12 +42,12 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 		return j.publish(ctx, c, set, *v, made)
 	}
 	var schema *column.Schema
-	if j.set.Form == source.Parquet || j.set.spills() && j.set.Stage == stageRead {
+	if j.set.Form == source.Parquet || j.set.spills() && j.set.firstStage() {
 		if schema, err = j.union(ctx, set, made); err != nil {
 			return plan.Outcome{}, err
 		}
 	}
-	if j.set.spills() && j.set.Stage == stageRead {
+	if j.set.spills() && j.set.firstStage() {
 		return j.gatherRound(ctx, c, made, schema)
 	}
 	if j.set.Form == source.Parquet {
@@ -109,10 +115,19 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 			return nil, err
 		}
 	}
-	first := j.set.Stage == stageRead
-	total, _ := item.ParseFingerprint(item.Fingerprint{}.String())
-	stats := new(column.Stats)
+	total, stats := item.Fingerprint{}, new(column.Stats)
 	observed := false
+	if j.set.Stage == stageMerge {
+		var err error
+		if total, err = item.ParseFingerprint(sum.Fingerprint); err != nil {
+			return nil, fault.New(fault.Corrupt, "%s: %w", j.set.Carry, err)
+		}
+		if observed = sum.Stats != ""; observed {
+			if err := j.mergeStats(ctx, stats, sum.Stats); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for i := range c.Plan.Tasks {
 		r, err := c.Results.Result(ctx, i)
 		if err != nil {
@@ -129,9 +144,10 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 		sum.Files = append(sum.Files, res.Staged.Files...)
 		sum.Recoded, sum.Copied = sum.Recoded+res.Recoded, sum.Copied+res.Copied
 		sum.Losses.addAll(res.Losses)
-		if !first {
+		if !j.set.firstStage() && j.set.Stage != stageChanges {
 			continue
 		}
+		sum.overlay(j.set.Stage, &res)
 		print, err := item.ParseFingerprint(res.Fingerprint)
 		if err != nil {
 			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
@@ -146,9 +162,9 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 			}
 			observed = true
 		}
-		sum.first(i, &res)
+		sum.first(c.Plan.ID, i, &res)
 	}
-	if first {
+	if j.set.firstStage() {
 		sum.Items, sum.Fingerprint = int64(total.Count), total.String()
 	}
 	if observed {
@@ -157,14 +173,27 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 	return sum, nil
 }
 
-// first adds what only the first round knows.
-func (sum *carried) first(i int, res *taskResult) {
+// overlay adds what the rounds of an overlay leave for each other.
+func (sum *carried) overlay(stage string, res *taskResult) {
+	sum.Told += res.Changes
+	sum.hashes = append(sum.hashes, res.Hashes...)
+	switch {
+	case res.Aside == nil:
+	case stage == stageChanges:
+		sum.Changes = append(sum.Changes, res.Aside.Index)
+	default:
+		sum.Aside = append(sum.Aside, res.Aside.Index)
+	}
+}
+
+// first adds what only the rounds know that read.
+func (sum *carried) first(plan string, i int, res *taskResult) {
 	sum.Read += res.Read
 	sum.Rejects += res.Rejects
 	sum.Units += res.Units
 	if res.Dead != nil {
 		dead := *res.Dead
-		dead.Final = fmt.Sprintf("%s-%05d%s", sum.Root, i, source.DeadSuffix)
+		dead.Final = fmt.Sprintf("%s-%05d%s", plan, i, source.DeadSuffix)
 		sum.Dead = append(sum.Dead, dead)
 	}
 	if sum.Start.IsZero() || res.Start.Before(sum.Start) {
@@ -298,7 +327,7 @@ func (j *copyJob) rewriteRound(ctx context.Context, c *plan.Committing, made *ca
 }
 
 func (j *copyJob) gatherRound(ctx context.Context, c *plan.Committing, made *carried, schema *column.Schema) (plan.Outcome, error) {
-	_, parts, err := j.readIndexes(ctx, made.Indexes, func(string) bool { return true })
+	_, parts, err := readIndexes(ctx, j.st.Bucket, made.Indexes, func(string) bool { return true })
 	if err != nil {
 		return plan.Outcome{}, err
 	}

@@ -40,10 +40,10 @@ type partition struct {
 }
 
 // readIndexes reads the indexes of the round before; keep tells which partitions matter.
-func (j *copyJob) readIndexes(ctx context.Context, names []string, keep func(key string) bool) (objects []string, parts []*partition, err error) {
+func readIndexes(ctx context.Context, b blob.Bucket, names []string, keep func(key string) bool) (objects []string, parts []*partition, err error) {
 	byKey := map[string]*partition{}
 	for _, name := range names {
-		index, err := sink.ReadIndex(ctx, j.st.Bucket, name)
+		index, err := sink.ReadIndex(ctx, b, name)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read index %s: %w", name, err)
 		}
@@ -106,7 +106,7 @@ func (j *copyJob) gatherTask(ctx context.Context, a *plan.Attempt) (*taskResult,
 	if err != nil {
 		return nil, err
 	}
-	objects, parts, err := j.readIndexes(ctx, carry.Indexes, func(key string) bool { return keys.First <= key && key <= keys.Last })
+	objects, parts, err := readIndexes(ctx, j.st.Bucket, carry.Indexes, func(key string) bool { return keys.First <= key && key <= keys.Last })
 	if err != nil {
 		return nil, err
 	}
@@ -378,6 +378,13 @@ type carried struct {
 	Recoded     int64       `json:"recodedBytes,omitempty"`
 	Copied      int64       `json:"copiedBytes,omitempty"`
 	Losses      losses      `json:"losses,omitempty"`
+
+	// Of overlays: indexes of the changes by bucket and of the items put aside, the filter of changed keys.
+	Changes []string `json:"changes,omitempty"`
+	Aside   []string `json:"aside,omitempty"`
+	Changed string   `json:"changed,omitempty"`
+	Told    int64    `json:"told,omitempty"` // changes read
+	hashes  []string
 }
 
 func (j *copyJob) readCarry(ctx context.Context) (*carried, error) {

@@ -60,8 +60,12 @@ func (j *copyJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage, e
 	var res *taskResult
 	var err error
 	switch j.set.Stage {
+	case stageChanges:
+		res, err = j.changesTask(ctx, a)
 	case stageRead:
 		res, err = j.readTask(ctx, a)
+	case stageMerge:
+		res, err = j.mergeTask(ctx, a)
 	case stageGather:
 		res, err = j.gatherTask(ctx, a)
 	case stageRewrite:
@@ -94,6 +98,10 @@ func (j *copyJob) readTask(ctx context.Context, a *plan.Attempt) (*taskResult, e
 	}
 	defer t.out.Abandon()
 	defer t.dead.abandon()
+	if t.aside, err = j.newAside(ctx, a); err != nil {
+		return nil, err
+	}
+	defer t.aside.abandon()
 	for _, u := range g.Units {
 		if err := t.unit(ctx, u); err != nil {
 			return nil, err
@@ -109,6 +117,7 @@ type reading struct {
 	src   source.Source
 	pass  *pass
 	out   files
+	aside *aside
 	dead  *deadLetters
 	print item.Fingerprint
 	res   *taskResult
@@ -126,6 +135,9 @@ func (t *reading) unit(ctx context.Context, u source.Unit) error {
 	return readUnit(ctx, t.src, u, o, func(b *item.Batch) error {
 		t.res.Read += int64(b.Len())
 		t.a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
+		if err := t.aside.take(b); err != nil {
+			return err
+		}
 		return t.out.Write(t.pass.batch(b))
 	})
 }
@@ -136,6 +148,9 @@ func (t *reading) finish() (*taskResult, error) {
 		return nil, err
 	}
 	if t.res.Dead, err = t.dead.close(); err != nil {
+		return nil, err
+	}
+	if err := t.aside.close(t.res); err != nil {
 		return nil, err
 	}
 	t.res.Staged, t.res.Rejects, t.res.End = staged, t.dead.count, time.Now().UTC()
@@ -274,7 +289,10 @@ func (j *copyJob) firstSink(ctx context.Context, a *plan.Attempt) (files, error)
 	}
 	r := &router{columns: j.set.Partition}
 	// Runs are half of a worker's memory: their compression and the reader take the rest.
-	memory := int(j.env.memory()) / j.env.workers() / 3
+	memory := j.spillMemory()
+	if j.set.Overlay != nil {
+		memory /= 2 // the other half is for items that are put aside
+	}
 	return sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Staged: a.Staged, Route: r.routeOf, Memory: memory, Stats: new(column.Stats), Put: stagedPut})
 }
 
@@ -386,7 +404,7 @@ func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
 			sizes[f.Meta] = -1
 		}
 	}
-	for _, name := range []string{res.Staged.Stats, res.Staged.Index} {
+	for _, name := range append(res.overlayNames(), res.Staged.Stats, res.Staged.Index) {
 		if name != "" {
 			sizes[name] = -1
 		}

@@ -77,6 +77,15 @@ func (d *deadLetters) item(b *item.Batch, row int, it item.Item, err error) erro
 	return d.add(l)
 }
 
+// change puts a change aside as the record that it was: an item would be put where the change deletes.
+func (d *deadLetters) change(b *item.Changes, i int, err error) error {
+	raw := append([]byte(`{"Keys":`), item.AppendCanonical(nil, b.Key(i))...)
+	if it, put := b.New(i); put {
+		raw = item.AppendCanonical(append(raw, `,"NewImage":`...), it)
+	}
+	return d.add(letter{File: b.File, Line: b.FirstLine + int64(b.List[i].Line), ErrorMessages: []string{fault.Reason(err)}, Raw: string(append(raw, '}'))})
+}
+
 func (d *deadLetters) add(l letter) error {
 	line := append(marshal(l), '\n')
 	d.mu.Lock()

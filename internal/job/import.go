@@ -41,6 +41,7 @@ type Import struct {
 	Suspects string   `json:"suspects,omitempty"` // object with the filter of keys that may repeat
 	Indexes  []string `json:"indexes,omitempty"`  // of what the writing round put aside
 	Carry    string   `json:"carry,omitempty"`    // what earlier rounds counted
+	Changes  *Overlay `json:"changes,omitempty"`  // the source holds changes
 
 	Tuning `json:"-"`
 }
@@ -57,6 +58,7 @@ const (
 	stageIndex   = "index"   // hash every key, to find those that repeat
 	stageWrite   = "write"   // write what cannot repeat, put the rest aside in source order
 	stageResolve = "resolve" // choose among equal keys, write the chosen
+	stageApply   = "apply"   // write changes: those of one window, or what several, spilled by stageChanges, come to
 )
 
 // ImportWish is what the user asked for beyond Import.
@@ -102,6 +104,9 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	if err := j.fill(wish.Create); err != nil {
 		return nil, err
 	}
+	if err := j.checkChanges(src, wish); err != nil {
+		return nil, err
+	}
 	if err := j.openTable(ctx, src, wish); err != nil {
 		return nil, err
 	}
@@ -116,6 +121,9 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	j.spec = src.Spec()
 	j.src.set(src)
 	j.stage(src)
+	if err := j.planChanges(ctx, src); err != nil {
+		return nil, err
+	}
 	var stateAt string
 	if j.st, stateAt, err = stateBeside(ctx, env, src); err != nil {
 		return nil, err
@@ -345,6 +353,10 @@ func (j *importJob) chooseMode(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look whether %s is empty: %w", j.at, err)
 	}
+	if !empty && j.set.Changes != nil {
+		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
+			"say what happens to the items that changed: --overwrite puts and deletes, --mode newer compares a version first")
+	}
 	if !empty {
 		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
 			"say what happens to items that are there: --mode if-absent, --mode newer, or --overwrite")
@@ -407,6 +419,10 @@ func (j *importJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage,
 		res, err = j.writeTask(ctx, a)
 	case stageResolve:
 		res, err = j.resolveTask(ctx, a)
+	case stageChanges:
+		res, err = j.changesTask(ctx, a)
+	case stageApply:
+		res, err = j.applyTask(ctx, a)
 	default:
 		err = fault.New(fault.Corrupt, "no stage %q", j.set.Stage)
 	}

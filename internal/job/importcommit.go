@@ -25,6 +25,8 @@ func (j *importJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 		return plan.Outcome{}, err
 	}
 	switch j.set.Stage {
+	case stageChanges:
+		return j.applyRound(ctx, c, made)
 	case stageIndex:
 		return j.writeRound(ctx, c, made)
 	case stageWrite:
@@ -155,7 +157,7 @@ func (j *importJob) resolveTask(ctx context.Context, a *plan.Attempt) (*importRe
 		return nil, err
 	}
 	t.counts.Duplicates = dropped.count
-	read := func(ctx context.Context, hand func(*item.Batch) error) error {
+	read := func(ctx context.Context, hand handing) error {
 		for n := 0; n < len(keep); n += 500 {
 			b := t.free()
 			b.Reset()
@@ -163,7 +165,7 @@ func (j *importJob) resolveTask(ctx context.Context, a *plan.Attempt) (*importRe
 			for _, row := range keep[n:min(n+500, len(keep))] {
 				copyItem(w, all.Item(row))
 			}
-			if err := hand(b); err != nil {
+			if err := hand(b, false); err != nil {
 				return err
 			}
 		}

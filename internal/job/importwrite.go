@@ -37,19 +37,19 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	defer aside.Abandon()
-	read := func(ctx context.Context, hand func(*item.Batch) error) error {
+	read := func(ctx context.Context, hand handing) error {
 		var key []byte
 		return j.eachBatch(ctx, a, t.reject, t.free, func(b *item.Batch) error {
 			t.counts.Read += int64(b.Len())
 			a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
 			if filter == nil {
-				return hand(b)
+				return hand(b, false)
 			}
 			var err error
 			if key, err = j.putAside(aside, b, filter, key); err != nil {
 				return err
 			}
-			return hand(b)
+			return hand(b, false)
 		})
 	}
 	if err := t.run(ctx, read); err != nil {
@@ -146,16 +146,25 @@ func (t *writing) reject(r codec.Reject) error {
 	return t.dead.reject(r)
 }
 
+// handing gives a batch to the writers: items to be put, or of gone what stands for deleted ones.
+type handing func(b *item.Batch, gone bool) error
+
+// load is a batch on its way to a writer.
+type load struct {
+	*item.Batch
+	gone bool
+}
+
 // run reads batches and writes them by writersPerTask writers. Keys are distinct across all batches, so no order matters.
-func (t *writing) run(ctx context.Context, read func(ctx context.Context, hand func(*item.Batch) error) error) error {
+func (t *writing) run(ctx context.Context, read func(ctx context.Context, hand handing) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	work := make(chan *item.Batch)
+	work := make(chan load)
 	for range writersPerTask {
 		group.Go(func() error {
 			w := t.newWriter()
 			for b := range work {
 				err := w.write(ctx, b)
-				t.pool <- b
+				t.pool <- b.Batch
 				if err != nil {
 					return err
 				}
@@ -168,9 +177,9 @@ func (t *writing) run(ctx context.Context, read func(ctx context.Context, hand f
 	}
 	group.Go(func() error {
 		defer close(work)
-		return read(ctx, func(b *item.Batch) error {
+		return read(ctx, func(b *item.Batch, gone bool) error {
 			select {
-			case work <- b:
+			case work <- load{b, gone}:
 				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
@@ -196,7 +205,7 @@ type writer struct {
 	ok     []item.Item
 	rows   []int // of ok in the batch
 	keys   item.Batch
-	now    *item.Batch // being written, for dead letters
+	now    load // being written, for dead letters
 }
 
 func (t *writing) newWriter() *writer {
@@ -204,17 +213,31 @@ func (t *writing) newWriter() *writer {
 	w.batch = dynamo.NewBatchWriter(t.job.table.client, t.gov, dynamo.BatchWriterOptions{Table: t.job.at.Host, Keys: t.job.table.desc.Keys,
 		RetryFor: t.job.env.MemberRetryFor, BeforeSend: t.a.Look, DeadLetter: func(d dynamo.DeadLetter) error {
 			w.counts.DeadLetters++
-			return t.dead.item(w.now, w.rows[d.Index], w.now.Item(w.rows[d.Index]), d.Err)
+			return w.refuse(w.rows[d.Index], d.Err)
 		}})
 	return w
 }
 
+// refuse puts a row of the batch at hand aside. What stands for a deletion is no item that an import may put.
+func (w *writer) refuse(row int, err error) error {
+	it := w.now.Item(row)
+	if !w.now.gone {
+		return w.t.dead.item(w.now.Batch, row, it, err)
+	}
+	raw := append([]byte(`{"Keys":`), item.AppendCanonical(nil, it)...)
+	return w.t.dead.add(letter{File: w.now.File, ErrorMessages: []string{err.Error()}, Raw: string(append(raw, '}'))})
+}
+
 // write sends one batch of items in the mode of the import.
-func (w *writer) write(ctx context.Context, b *item.Batch) error {
+func (w *writer) write(ctx context.Context, b load) error {
 	if err := w.check(b); err != nil {
 		return err
 	}
-	switch w.t.job.set.Mode {
+	mode := w.t.job.set.Mode
+	if b.gone && mode == ModePut {
+		mode = ModeDelete
+	}
+	switch mode {
 	case ModePut:
 		done, err := w.batch.Write(ctx, w.ok, nil)
 		w.counts.Written += int64(done.Puts)
@@ -228,7 +251,17 @@ func (w *writer) write(ctx context.Context, b *item.Batch) error {
 		w.counts.Units += done.Units
 		return err
 	}
+	var keys []item.Item
+	if b.gone {
+		keys = w.onlyKeys()
+	}
 	for n, it := range w.ok {
+		if b.gone {
+			if err := w.deleteOlder(ctx, w.rows[n], keys[n], it); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := w.conditional(ctx, w.rows[n], it); err != nil {
 			return err
 		}
@@ -237,7 +270,7 @@ func (w *writer) write(ctx context.Context, b *item.Batch) error {
 }
 
 // check keeps the items the service can take; the others are dead letters before they cost a request.
-func (w *writer) check(b *item.Batch) error {
+func (w *writer) check(b load) error {
 	w.now, w.ok, w.rows = b, w.ok[:0], w.rows[:0]
 	keys := &w.t.job.table.desc.Keys
 	for i := range b.Rows {
@@ -248,7 +281,7 @@ func (w *writer) check(b *item.Batch) error {
 		}
 		if err != nil {
 			w.counts.DeadLetters++
-			if err := w.t.dead.item(b, i, it, err); err != nil {
+			if err := w.refuse(i, err); err != nil {
 				return err
 			}
 			continue
@@ -324,7 +357,39 @@ func (w *writer) conditional(ctx context.Context, row int, it item.Item) error {
 		w.counts.Skipped++
 	case isPoison(err):
 		w.counts.DeadLetters++
-		return w.t.dead.item(w.now, row, it, err)
+		return w.refuse(row, err)
+	default:
+		return err
+	}
+	return nil
+}
+
+// deleteOlder deletes an item unless the table's own is newer than the version that was deleted.
+func (w *writer) deleteOlder(ctx context.Context, row int, key, gone item.Item) error {
+	if err := w.t.a.Look(ctx); err != nil {
+		return err
+	}
+	j := w.t.job
+	at, _ := gone.Get(j.set.Version)
+	req := &dynamo.WriteRequest{Table: j.at.Host, Item: key, Delete: true, Condition: "attribute_not_exists(#v) OR #v <= :v",
+		Names: map[string]string{"#v": j.set.Version}, Values: map[string]item.Value{":v": gone.Value(at)}}
+	err := w.lane.Do(ctx, 1, func(ctx context.Context) (float64, error) {
+		w.counts.Requests++
+		reply, err := j.table.client.Write(ctx, req)
+		if reply == nil {
+			return 0, err
+		}
+		w.counts.Units += reply.Units
+		return reply.Units, err
+	})
+	switch {
+	case err == nil:
+		w.counts.Deleted++
+	case errors.Is(err, dynamo.ErrCondition):
+		w.counts.Skipped++
+	case isPoison(err):
+		w.counts.DeadLetters++
+		return w.refuse(row, err)
 	default:
 		return err
 	}

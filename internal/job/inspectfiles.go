@@ -58,6 +58,7 @@ type ExportRecord struct {
 	ExportTime string              `json:"exportTime,omitempty"`
 	From       string              `json:"from,omitempty"` // incremental exports
 	To         string              `json:"to,omitempty"`
+	View       string              `json:"view,omitempty"`
 	Format     string              `json:"format,omitempty"`
 	Items      int64               `json:"items"`
 	Files      int                 `json:"files"`
@@ -235,7 +236,7 @@ func (i *inspection) exportsOf(set *dataset.Set) error {
 func (i *inspection) export(e *manifest.Export, whole bool) error {
 	s := e.Summary
 	r := ExportRecord{Type: "export", Address: i.below(e.Dir), State: "complete", Kind: "full", Table: s.TableARN,
-		ExportTime: s.ExportTime, From: s.ExportFromTime, To: s.ExportToTime, Format: s.OutputFormat, Items: s.ItemCount,
+		ExportTime: s.ExportTime, From: s.ExportFromTime, To: s.ExportToTime, View: s.OutputView, Format: s.OutputFormat, Items: s.ItemCount,
 		Files: len(e.Files), Billed: s.BilledSizeBytes, Scan: s.Scan, Warnings: e.Warnings, Summary: &s,
 		Checks: []string{"manifests agree with each other and their checksums", "every data file is there and no other"}}
 	if slices.ContainsFunc(e.Warnings, func(w string) bool { return strings.Contains(w, "no checksum") }) {
@@ -261,14 +262,20 @@ func (i *inspection) export(e *manifest.Export, whole bool) error {
 		}
 	}
 	known := s.OutputFormat == source.OutputFormat(source.DynamoDBJSON) || s.OutputFormat == source.OutputFormat(source.Ion)
-	if (s.Incremental() || !known) && !i.o.Count {
+	if !known && !i.o.Count {
 		return nil // described; reading it is refused by name
 	}
 	spec := i.spec
 	spec.Kind, spec.Dir = source.KindExport, e.Dir
+	if s.Incremental() {
+		spec.Kind = source.KindIncremental
+	}
 	src, err := source.Open(i.ctx, i.env.World, spec)
 	if err != nil {
 		return err
+	}
+	if s.Incremental() {
+		return i.changes(src)
 	}
 	return i.contents(src)
 }

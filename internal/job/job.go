@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"dynaferry/internal/blob"
@@ -262,7 +263,8 @@ func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.
 // folderOf is the address that a source's state stands below: a folder or prefix, never a single file.
 func folderOf(src source.Source) world.Address {
 	at := src.Address()
-	if spec := src.Spec(); spec.Kind == source.KindFiles && spec.File {
+	manifests := strings.HasPrefix(path.Base(filepath.ToSlash(at.Path)), "manifest-") && src.Info().Kind != source.KindDataset
+	if spec := src.Spec(); spec.Kind == source.KindFiles && spec.File || manifests {
 		at.Path = filepath.ToSlash(filepath.Dir(filepath.FromSlash(at.Path)))
 		if at.Path == "." {
 			at.Path = ""

@@ -59,6 +59,7 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if err != nil {
 		return v, fmt.Errorf("open the source again: %w", err)
 	}
+	j.noteMoment(v.Extra, src, made)
 	if src.Info().Unique && j.set.Into != IntoAppend {
 		v.Extra["unique"] = json.RawMessage("true")
 	}
@@ -296,19 +297,7 @@ func (j *copyJob) writeManifests(ctx context.Context, set *dataset.Set, v datase
 		s.S3SseAlgorithm = "KMS"
 		s.S3SseKmsKeyID = &j.set.Objects.KMSKey
 	}
-	exportTime := made.Start
-	if info := src.Info(); info.Table != nil {
-		s.TableARN, s.TableID = info.Table.ARN, info.Table.ID
-		// A scan has no single time. Whoever joins changes to it must begin before its first page, by more than clocks differ.
-		exportTime = exportTime.Add(-scanMargin)
-		s.Scan = &manifest.ScanTimes{Start: s.StartTime, End: s.EndTime}
-	} else if !info.Time.IsZero() {
-		exportTime = info.Time
-	}
-	s.ExportTime = exportTime.Format(manifest.TimeLayout)
-	if s.TableARN == "" {
-		s.TableARN, s.TableID = "arn:aws:dynamodb:unknown:000000000000:table/"+tableNameOf(def), "00000000-0000-0000-0000-000000000000"
-	}
+	j.exportTimes(&s, src, made, def)
 	s.ExportARN = s.TableARN + "/export/" + exportID(made)
 	var list []manifest.File
 	for i, f := range v.Added {
@@ -332,6 +321,35 @@ func (j *copyJob) writeManifests(ctx context.Context, set *dataset.Set, v datase
 	return nil
 }
 
+// exportTimes says which moment the export shows, and of which table.
+func (j *copyJob) exportTimes(s *manifest.Summary, src source.Source, made *carried, def *dynamo.Definition) {
+	exportTime := made.Start
+	shows := j.momentOf(src, made)
+	if t := src.Info().Time; !t.IsZero() {
+		exportTime = t
+	}
+	if shows != nil {
+		s.TableARN, s.TableID = shows.ARN, shows.ID
+		exportTime = shows.Start
+	}
+	switch {
+	case src.Info().Table != nil:
+		// A scan has no single time. Whoever joins changes to it must begin before its first page, by more than clocks differ.
+		s.Scan = &manifest.ScanTimes{Start: s.StartTime, End: s.EndTime}
+		exportTime = made.Start.Add(-scanMargin)
+		s.TableARN, s.TableID = src.Info().Table.ARN, src.Info().Table.ID
+	case shows != nil && !shows.Start.Equal(shows.End):
+		s.Scan = &manifest.ScanTimes{Start: shows.Start.Add(scanMargin).Format(manifest.TimeLayout), End: shows.End.Format(manifest.TimeLayout)}
+	}
+	s.ExportTime = exportTime.UTC().Format(manifest.TimeLayout)
+	if s.TableARN == "" {
+		s.TableARN = source.UnknownTableARN + tableNameOf(def)
+	}
+	if s.TableID == "" {
+		s.TableID = source.UnknownTableID
+	}
+}
+
 func tableNameOf(def *dynamo.Definition) string {
 	if def == nil {
 		return "unknown"
@@ -346,7 +364,8 @@ type Report struct {
 	Format      string  `json:"format"`
 	Version     int     `json:"version"` // of the data set
 	Items       int64   `json:"items"`
-	Read        int64   `json:"read"` // before a filter
+	Read        int64   `json:"read"`              // before a filter
+	Changes     int64   `json:"changes,omitempty"` // laid over what was read
 	Fingerprint string  `json:"fingerprint"`
 	Files       int     `json:"files"`
 	Bytes       int64   `json:"bytes"`
@@ -364,7 +383,7 @@ type Report struct {
 }
 
 func (j *copyJob) report(set *dataset.Set, v dataset.Version, made *carried) *Report {
-	r := &Report{Type: "report", Destination: j.at.String(), Format: v.Form, Version: v.Number, Items: v.Items, Read: made.Read, Fingerprint: v.Fingerprint,
+	r := &Report{Type: "report", Destination: j.at.String(), Format: v.Form, Version: v.Number, Items: v.Items, Read: made.Read, Changes: made.Told, Fingerprint: v.Fingerprint,
 		Files: len(v.Added), Units: made.Units, Rejects: made.Rejects, Replaced: len(v.Removed), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native}
 	partitions := map[string]bool{}
 	for _, f := range v.Added {

@@ -69,6 +69,10 @@ func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Re
 		for _, warning := range src.Info().Warnings {
 			env.say("warning: %s: %s", src.Address(), warning)
 		}
+		if src.Info().Kind == source.KindIncremental {
+			return nil, fault.Hint(fault.New(fault.User, "%s is an incremental export: changes say nothing of the items that did not change", src.Address()),
+				"lay it over its base first: dynaferry convert BASE --overlay %s DEST, then verify DEST", src.Address())
+		}
 		srcs[i], j.sides[i] = src, src.Spec()
 		j.src[i].set(src)
 		if set.Keys == nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"dynaferry/internal/blob"
@@ -95,9 +96,15 @@ func trimDot(dir string) string {
 // blob.ErrNotFound when there is no export there at all.
 func Open(ctx context.Context, b blob.Bucket, name string) (*Export, error) {
 	finished, unfinished, err := Find(ctx, b, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	return Only(ctx, b, name, finished, unfinished)
+}
+
+// Only is Open for what Find has found.
+func Only(ctx context.Context, b blob.Bucket, name string, finished, unfinished []string) (*Export, error) {
+	switch {
 	case len(finished) == 0 && len(unfinished) > 0:
 		return nil, fault.Hint(fault.New(fault.Corrupt, "%s: the export is not finished: no %s", at(b, unfinished[0]), summaryName),
 			"wait until the service has written it")
@@ -258,4 +265,31 @@ func readAll(ctx context.Context, b blob.Bucket, name string) ([]byte, error) {
 
 func at(b blob.Bucket, name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(b.URL(), "/")+"/"+name, "/")
+}
+
+// Incrementals reads the incremental ones of the exports that Find has found, in the order of their folders, and counts
+// the full ones, which it does not read.
+func Incrementals(ctx context.Context, b blob.Bucket, finished, unfinished []string) (exports []*Export, full int, err error) {
+	for _, dir := range slices.Sorted(slices.Values(finished)) {
+		data, err := readAll(ctx, b, path.Join(dir, summaryName))
+		if err != nil && !errors.Is(err, blob.ErrNotFound) {
+			return nil, 0, fmt.Errorf("read %s: %w", at(b, path.Join(dir, summaryName)), err)
+		}
+		var s Summary
+		if json.Unmarshal(data, &s) != nil || !s.Incremental() {
+			full++ // what is wrong with it is Only's to say
+			continue
+		}
+		e, err := read(ctx, b, dir)
+		if err != nil {
+			return nil, 0, err
+		}
+		exports = append(exports, e)
+	}
+	if len(exports) > 0 {
+		for _, dir := range unfinished {
+			exports[0].Warnings = append(exports[0].Warnings, fmt.Sprintf("%s is not finished; it is left out", at(b, dir)))
+		}
+	}
+	return exports, full, nil
 }

@@ -104,22 +104,29 @@ func (s *Spill) Write(b *item.Batch) error {
 		if s.o.Stats != nil {
 			s.o.Stats.Observe(s.strip.Item(it, route.Constants))
 		}
-		g := s.parts[route.Key]
-		if g == nil {
-			g = &gathering{part: Part{Key: route.Key, Route: clone(route)}}
-			s.parts[route.Key] = g
-			s.held += partBytes
+		if err := s.Put(route, nil, it); err != nil {
+			return err
 		}
-		before := cap(g.lines)
-		g.lines = appendLine(g.lines, it)
-		s.held += cap(g.lines) - before
-		g.items++
-		g.print.Add(s.hasher.Item(it))
-		if s.held > s.o.Memory {
-			if err := s.flush(s.o.Memory / 2); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+// Put adds one item to a part, with a mark in front of its line that means something to whoever reads the runs. The route
+// may be reused.
+func (s *Spill) Put(route *Route, mark []byte, it item.Item) error {
+	g := s.parts[route.Key]
+	if g == nil {
+		g = &gathering{part: Part{Key: route.Key, Route: clone(route)}}
+		s.parts[route.Key] = g
+		s.held += partBytes
+	}
+	before := cap(g.lines)
+	g.lines = appendLine(append(g.lines, mark...), it)
+	s.held += cap(g.lines) - before
+	g.items++
+	g.print.Add(s.hasher.Item(it))
+	if s.held > s.o.Memory {
+		return s.flush(s.o.Memory / 2)
 	}
 	return nil
 }

@@ -32,6 +32,8 @@ type files struct {
 	spec  Spec
 	info  Info
 	units []File
+
+	changes []windowFiles // of Info.Windows
 }
 
 func (s *files) Spec() Spec             { return s.spec }
@@ -40,6 +42,9 @@ func (s *files) Address() world.Address { return s.at }
 
 // Units keeps files whole: one unit each, in source order.
 func (s *files) Units(context.Context, int64, int) ([]Unit, error) {
+	if s.info.Kind == KindIncremental {
+		return s.ChangeUnits(), nil
+	}
 	units := make([]Unit, len(s.units))
 	for i := range s.units {
 		units[i] = Unit{Order: i, File: &s.units[i]}
@@ -62,7 +67,7 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 			return nil, err
 		}
 		if found {
-			return s.finish(ctx)
+			return s.finish(ctx, w)
 		}
 	}
 	if err := s.openLoose(ctx); err != nil {
@@ -71,7 +76,7 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 	if spec.Seal == "" { // when the plan is made, not for each of its tasks
 		s.lookForRewritten(ctx)
 	}
-	return s.finish(ctx)
+	return s.finish(ctx, w)
 }
 
 // lookMax is how many Parquet files are looked at before a job: rewritten ones come from one program.
@@ -109,16 +114,19 @@ func (s *files) parquetNote(ctx context.Context, f File) string {
 }
 
 // finish draws the seal over everything that would make a task read something else.
-func (s *files) finish(ctx context.Context) (Source, error) {
+func (s *files) finish(ctx context.Context, w *world.World) (Source, error) {
 	if err := s.checkTypes(); err != nil {
 		return nil, err
 	}
-	h := sha256.New()
+	if len(s.spec.Overlay) > 0 {
+		if err := s.addWindows(ctx, w); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range s.units {
-		fmt.Fprintf(h, "%q %d %q %q\n", f.Name, f.Size, f.ETag, f.MD5)
 		s.info.Bytes += f.Size
 	}
-	s.spec.Seal = hex.EncodeToString(h.Sum(nil)[:16])
+	s.spec.Seal = sealOf(s.units) // those of windows stand in the overlay
 	s.spec.Kind = s.info.Kind
 	if s.info.Definition == nil {
 		def, err := readDefinition(ctx, s.loc)
@@ -131,6 +139,15 @@ func (s *files) finish(ctx context.Context) (Source, error) {
 		s.info.Keys = &s.info.Definition.Keys
 	}
 	return s, nil
+}
+
+// sealOf is a short text that other files, or changed ones, do not have.
+func sealOf(list []File) string {
+	h := sha256.New()
+	for _, f := range list {
+		fmt.Fprintf(h, "%q %d %q %q\n", f.Name, f.Size, f.ETag, f.MD5)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // checkTypes refuses types that no reader of the source's form knows, before any file is read.
@@ -198,6 +215,9 @@ func (s *files) openDataset(ctx context.Context) (bool, error) {
 	s.info.Kind, s.info.Form, s.info.Keys, s.info.Schema = KindDataset, set.Last.Form, set.Last.Keys, set.Last.Schema
 	s.info.Items, s.info.Exact, s.info.Time = 0, true, set.Last.Created
 	s.info.Unique = set.Head == 0 && s.info.Keys != nil && set.Last.Extra["unique"] != nil
+	if err := s.showsOf(set); err != nil {
+		return false, err
+	}
 	for _, v := range set.Open {
 		s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("version %d of plan %s is decided but not published yet; it is left out", v.Number, v.Plan))
 	}
@@ -241,22 +261,27 @@ func (s *files) openExport(ctx context.Context) (bool, error) {
 	if s.spec.Dir != "" {
 		dir = s.spec.Dir
 	}
-	e, err := manifest.Open(ctx, s.loc.Bucket, dir)
+	if s.spec.Kind == KindIncremental && len(s.spec.Overlay) > 0 { // of a plan, which names each window
+		s.info.Kind, s.info.Exact, s.info.Items = KindIncremental, true, 0
+		return true, nil
+	}
+	finished, unfinished, err := manifest.Find(ctx, s.loc.Bucket, dir)
+	if err != nil {
+		return false, err
+	}
+	if chain, err := s.openIncremental(ctx, finished, unfinished); err != nil || chain {
+		return chain, err
+	}
+	e, err := manifest.Only(ctx, s.loc.Bucket, dir, finished, unfinished)
 	if errors.Is(err, blob.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if e.Summary.Incremental() {
-		return false, fault.New(fault.Unsupported, "%s is an incremental export; its changes are not items of a table", s.at)
-	}
-	form := DynamoDBJSON
-	if e.Summary.OutputFormat == OutputFormat(Ion) {
-		form = Ion
-	}
-	if e.Summary.OutputFormat != OutputFormat(form) {
-		return false, fault.New(fault.Unsupported, "%s has the output format %s; this program reads DYNAMODB_JSON and ION", s.at, e.Summary.OutputFormat)
+	form, err := exportForm(s.at, e)
+	if err != nil {
+		return false, err
 	}
 	s.spec.Dir = e.Dir
 	s.info.Kind, s.info.Form, s.info.Items, s.info.Exact, s.info.Unique = KindExport, form, e.Summary.ItemCount, true, true
@@ -264,10 +289,29 @@ func (s *files) openExport(ctx context.Context) (bool, error) {
 	if t, err := time.Parse(time.RFC3339, e.Summary.ExportTime); err == nil {
 		s.info.Time = t
 	}
-	for _, f := range e.Files {
-		s.units = append(s.units, File{Name: f.Name, Form: form, Compression: string(compress.Gzip), Size: f.Size, MD5: f.MD5, Items: f.ItemCount})
+	if s.info.Shows, err = momentOf(e); err != nil {
+		return false, err
 	}
+	s.units = exportFiles(e, form)
 	return true, nil
+}
+
+// exportForm is the form of an export's files.
+func exportForm(at world.Address, e *manifest.Export) (string, error) {
+	for _, form := range []string{DynamoDBJSON, Ion} {
+		if e.Summary.OutputFormat == OutputFormat(form) {
+			return form, nil
+		}
+	}
+	return "", fault.New(fault.Unsupported, "%s has the output format %s; this program reads DYNAMODB_JSON and ION", at, e.Summary.OutputFormat)
+}
+
+func exportFiles(e *manifest.Export, form string) []File {
+	list := make([]File, len(e.Files))
+	for i, f := range e.Files {
+		list[i] = File{Name: f.Name, Form: form, Compression: string(compress.Gzip), Size: f.Size, MD5: f.MD5, Items: f.ItemCount}
+	}
+	return list
 }
 
 // openLoose lists files below the address, or takes the one it names.

@@ -23,6 +23,9 @@ import (
 
 // Read streams a file's items and checks at its end what is known of it.
 func (s *files) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error) {
+	if s.info.Kind == KindIncremental {
+		return nil, NotItems(s.info)
+	}
 	if u.File == nil {
 		return nil, fault.New(fault.Bug, "a unit of %s without file", s.at)
 	}
@@ -101,16 +104,26 @@ func (st *stream) reject(r codec.Reject) error {
 }
 
 func (st *stream) openBytes(ctx context.Context, b blob.Bucket, spec Spec) error {
-	body, info, err := b.Get(ctx, st.file.Name, blob.ReadOptions{IfMatch: st.file.ETag})
-	if errors.Is(err, blob.ErrChanged) {
-		return fault.Hint(fault.New(fault.Conflict, "the file changed since the job was planned"), "start anew with --fresh")
-	}
+	plain, err := st.openPlain(ctx, b)
 	if err != nil {
 		return err
 	}
+	st.items, err = newReader(plain, st.file.Form, spec, st.reject)
+	return err
+}
+
+// openPlain opens the decompressed bytes, whose stored form is summed up on the way.
+func (st *stream) openPlain(ctx context.Context, b blob.Bucket) (io.Reader, error) {
+	body, info, err := b.Get(ctx, st.file.Name, blob.ReadOptions{IfMatch: st.file.ETag})
+	if errors.Is(err, blob.ErrChanged) {
+		return nil, fault.Hint(fault.New(fault.Conflict, "the file changed since the job was planned"), "start anew with --fresh")
+	}
+	if err != nil {
+		return nil, err
+	}
 	st.closers = append(st.closers, body)
 	if st.file.Size > 0 && info.Size != st.file.Size {
-		return fault.New(fault.Corrupt, "has %d bytes; its list says %d", info.Size, st.file.Size)
+		return nil, fault.New(fault.Corrupt, "has %d bytes; its list says %d", info.Size, st.file.Size)
 	}
 	st.raw = body
 	if st.file.MD5 != "" {
@@ -119,8 +132,7 @@ func (st *stream) openBytes(ctx context.Context, b blob.Bucket, spec Spec) error
 	}
 	plain := compress.NewReader(st.raw, compress.Codec(st.file.Compression), compress.Limits{RatioAfter: ratioAfter})
 	st.closers = append(st.closers, plain)
-	st.items, err = newReader(plain, st.file.Form, spec, st.reject)
-	return err
+	return plain, nil
 }
 
 // ratioAfter is the plain bytes after which a ratio that no table has ends a file: blank lines cost time and no memory.

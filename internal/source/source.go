@@ -28,10 +28,11 @@ func OutputFormat(form string) string {
 
 // Kinds of sources.
 const (
-	KindTable   = "table"
-	KindExport  = "export"  // native export, or one of ours in its layout
-	KindDataset = "dataset" // files with a history of ours
-	KindFiles   = "files"   // loose files
+	KindTable       = "table"
+	KindExport      = "export"      // native export, or one of ours in its layout
+	KindIncremental = "incremental" // changes: one incremental export, or a chain of them
+	KindDataset     = "dataset"     // files with a history of ours
+	KindFiles       = "files"       // loose files
 )
 
 // Spec says what to open and how to read it. It is part of a plan: two plans with different Specs are different.
@@ -60,6 +61,17 @@ type Spec struct {
 	Kind string `json:"kind,omitempty"`
 	// File tells that the address names a single file.
 	File bool `json:"file,omitempty"`
+
+	// Overlay are the incremental exports that are laid over the source, or that the source is when its Kind is
+	// KindIncremental. Open replaces what the user gave by one entry for each window, in order.
+	Overlay []Overlay `json:"overlay,omitempty"`
+}
+
+// Overlay names an incremental export, as Spec does a source.
+type Overlay struct {
+	Address string `json:"address"`
+	Dir     string `json:"dir,omitempty"`
+	Seal    string `json:"seal,omitempty"`
 }
 
 // CSVSpec is how CSV files are read.
@@ -90,6 +102,8 @@ type Info struct {
 	Table      *dynamo.Table      // tables
 	Warnings   []string
 	Time       time.Time       // the moment the items show, zero when there is none
+	Shows      *Moment         // what is known of that moment and of the table, nil when nothing is
+	Windows    []Window        // of changes, laid over the source or, of KindIncremental, the source itself
 	Schema     json.RawMessage // column schema of a data set
 }
 
@@ -99,6 +113,7 @@ type Unit struct {
 	Segment  int   `json:"segment,omitempty"`
 	Segments int   `json:"segments,omitempty"` // > 0 for tables
 	File     *File `json:"file,omitempty"`
+	Window   int   `json:"window,omitempty"` // which of Info.Windows the file is of, from 1; 0 for files of items
 }
 
 // File is a unit that is a file.

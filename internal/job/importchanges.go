@@ -1,0 +1,176 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/plan"
+	"dynaferry/internal/source"
+)
+
+// checkChanges refuses what makes no sense with changes, before a table is made.
+func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
+	info := src.Info()
+	if len(info.Windows) == 0 {
+		return nil
+	}
+	if info.Kind != source.KindIncremental {
+		return fault.Hint(fault.New(fault.Unsupported, "%s: import takes items or changes, not changes over items", src.Address()),
+			"make the items first: dynaferry convert %s --overlay ... DEST; or import %s, then the changes", j.spec.Address, j.spec.Address)
+	}
+	s := &j.set
+	switch {
+	case wish.Create != nil:
+		return fault.Hint(fault.New(fault.User, "--create: changes alone make no table"), "import what they follow first, or convert BASE --overlay %s DEST", src.Address())
+	case s.Mode == ModeIfAbsent || s.Mode == ModeDelete:
+		return fault.Hint(fault.New(fault.User, "--mode %s: a change replaces or deletes what is there", s.Mode), "use --overwrite, or --mode newer")
+	case len(s.Compose) > 0:
+		return fault.New(fault.User, "--key: changes have the table's own keys; none is composed")
+	case s.Dedupe != "last":
+		return fault.New(fault.User, "--dedupe %s: the last window wins", s.Dedupe)
+	}
+	for _, w := range info.Windows {
+		if s.Mode == ModeNewer && w.View != "NEW_AND_OLD_IMAGES" {
+			return fault.Hint(fault.New(fault.User, "--mode newer: %s has the view %s, whose deletions tell no version", w.URL, w.View),
+				"use an export with NEW_AND_OLD_IMAGES, or --overwrite")
+		}
+	}
+	return nil
+}
+
+// planChanges settles how an incremental export, or a chain of them, goes into the table. One window is written as it is
+// read: it has one change of an item. Of several only what each item has become in the end is written, so that no order
+// of writes matters and none has to be taken back.
+func (j *importJob) planChanges(ctx context.Context, src source.Source) error {
+	windows := src.Info().Windows
+	if len(windows) == 0 {
+		return nil
+	}
+	s := &j.set
+	var err error
+	if s.Changes, err = newOverlay(ctx, src, &j.table.desc.Keys); err != nil {
+		return err
+	}
+	s.Stage = stageApply
+	if len(windows) > 1 {
+		s.Stage = stageChanges
+	}
+	return nil
+}
+
+func (j *importJob) newChangeTask(ctx context.Context, a *plan.Attempt, dead *deadLetters) (*changeTask, error) {
+	src, err := j.src.open(ctx, j.env, j.spec)
+	if err != nil {
+		return nil, err
+	}
+	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, src: src, dead: dead, meter: a.Meter}, nil
+}
+
+// changesTask spills the changes of several windows by their keys.
+func (j *importJob) changesTask(ctx context.Context, a *plan.Attempt) (*importResult, error) {
+	dead := newDeadLetters(ctx, a)
+	defer dead.abandon()
+	t, err := j.newChangeTask(ctx, a, dead)
+	if err != nil {
+		return nil, err
+	}
+	made, err := t.spill(ctx, a, j.set.Changes, int(j.env.memory())/j.env.workers()/3)
+	if err != nil {
+		return nil, err
+	}
+	res := &importResult{Staged: made.Staged, Counts: ImportCounts{Read: t.read, DeadLetters: dead.count}}
+	res.Dead, err = dead.close()
+	return res, err
+}
+
+// applyRound asks for what the windows come to to be written.
+func (j *importJob) applyRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
+	_, parts, err := readIndexes(ctx, j.st.Bucket, made.Indexes, func(string) bool { return true })
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	settings := j.set
+	settings.Stage, settings.Indexes = stageApply, made.Indexes
+	settings.Carry = j.st.Name("plans", c.Plan.ID, "staged", "commit.carry")
+	if _, err := j.st.Bucket.Put(ctx, settings.Carry, marshal(made), blob.PutOptions{}); err != nil {
+		return plan.Outcome{}, fmt.Errorf("stage %s: %w", settings.Carry, err)
+	}
+	tasks := cutMerge(parts)
+	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
+		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
+}
+
+// applyTask writes changes: of its files, or of its buckets.
+func (j *importJob) applyTask(ctx context.Context, a *plan.Attempt) (*importResult, error) {
+	t, err := j.newWriting(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	defer t.dead.abandon()
+	read := func(ctx context.Context, hand handing) error { return j.applyFiles(ctx, a, t, hand) }
+	if len(j.set.Indexes) > 0 {
+		read = func(ctx context.Context, hand handing) error { return j.applyBuckets(ctx, a, t, hand) }
+	}
+	if err := t.run(ctx, read); err != nil {
+		return nil, err
+	}
+	return t.finish()
+}
+
+func (j *importJob) applyFiles(ctx context.Context, a *plan.Attempt, t *writing, hand handing) error {
+	in, err := j.newChangeTask(ctx, a, t.dead)
+	if err != nil {
+		return err
+	}
+	err = in.each(ctx, a.Task.Body, func(_ int, b *item.Changes) error {
+		gone, puts := t.free(), t.free()
+		gone.Reset()
+		gone.File, gone.FirstLine = b.File, b.FirstLine
+		build := item.NewBuilder(gone)
+		var kept []item.Row
+		for i, c := range b.List {
+			if c.New == item.NoImage {
+				in.gone(build, b, i)
+				continue
+			}
+			row := b.Rows[c.New]
+			row.Line = c.Line
+			kept = append(kept, row)
+		}
+		*puts, b.Batch = b.Batch, *puts
+		puts.Rows = kept
+		if err := hand(gone, true); err != nil {
+			return err
+		}
+		return hand(puts, false)
+	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts.Read, t.counts.DeadLetters = in.read, t.counts.DeadLetters+in.refused
+	return err
+}
+
+func (j *importJob) applyBuckets(ctx context.Context, a *plan.Attempt, t *writing, hand handing) error {
+	src, err := j.src.open(ctx, j.env, j.spec)
+	if err != nil {
+		return err
+	}
+	m, err := newMerging(ctx, j.st, j.set.Changes, src.Info().Windows, a.Task.Body, j.set.Indexes, nil)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	give := func(gone bool) func(*item.Batch) error {
+		return func(b *item.Batch) error {
+			own := t.free()
+			own.Reset()
+			own.Src, own.Tape, own.Rows = item.GrowSlack(append(own.Src, b.Src...)), append(own.Tape, b.Tape...), append(own.Rows, b.Rows...)
+			return hand(own, gone)
+		}
+	}
+	return m.run(ctx, give(false), give(true), nil)
+}
