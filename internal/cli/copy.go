@@ -219,6 +219,7 @@ type copyFlags struct {
 	metadata  []string
 	csvOut    string
 	lockFor   time.Duration
+	overlays  []string
 }
 
 func (f *copyFlags) add(cmd *cobra.Command) {
@@ -396,17 +397,35 @@ func (a *app) convertCommand() *cobra.Command {
 		Long: `convert reads a native export (its manifest, its folder or a prefix above), a data set of ours, or loose files, and writes them in
 another form. Manifests are checked: MD5, counts, missing and extra objects.
 
+--overlay lays incremental exports over SRC, a full export or a data set made from one or from a table: what comes out is the table
+as it was when the last window ended. Windows must touch, begin at SRC's time or before it, and be of one table; all of that is
+checked before anything is read.
+
 Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some records became dead letters, 5 DEST is not free, 75 try again,
 130 interrupted.`,
 		Example: `  dynaferry convert s3://backup/AWSDynamoDB/01693685827463-2d8752fd ./orders
-  dynaferry convert ./orders.csv ./orders-parquet --key order_id --types total=N`,
+  dynaferry convert ./orders.csv ./orders-parquet --key order_id --types total=N
+  dynaferry convert s3://backup/AWSDynamoDB/01693685827463-2d8752fd ./orders --overlay s3://backup/AWSDynamoDB/01693772227463-8a1be2f0`,
 		Args: args(2, "a source and a destination"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.copy(cmd, "convert", f, args[0], args[1]) },
 	}
 	f.add(cmd)
 	f.source.add(cmd, "")
+	overlayFlag(cmd, &f.overlays, "incremental export laid over SRC: its manifest, its folder or a prefix with several; may be repeated")
 	a.jobFlags(cmd)
 	return cmd
+}
+
+func overlayFlag(cmd *cobra.Command, into *[]string, usage string) {
+	cmd.Flags().StringArrayVar(into, "overlay", nil, usage)
+}
+
+func overlaySpecs(addresses []string) []source.Overlay {
+	var all []source.Overlay
+	for _, address := range addresses {
+		all = append(all, source.Overlay{Address: address})
+	}
+	return all
 }
 
 func args(n int, what string) cobra.PositionalArgs {
@@ -423,6 +442,7 @@ func (a *app) copy(cmd *cobra.Command, verb string, f *copyFlags, from, to strin
 	if err != nil {
 		return err
 	}
+	spec.Overlay = overlaySpecs(f.overlays)
 	set, err := f.settings(to, spec)
 	if err != nil {
 		return err
@@ -475,6 +495,9 @@ func (a *app) showCopy(raw []byte) error {
 	fmt.Fprintf(a.out, "%s\n  items        %s\n", r.Destination, countText(r.Items))
 	if r.Read != r.Items {
 		fmt.Fprintf(a.out, "  read         %s\n", countText(r.Read))
+	}
+	if r.Changes > 0 {
+		fmt.Fprintf(a.out, "  changes      %s\n", countText(r.Changes))
 	}
 	fmt.Fprintf(a.out, "  files        %s of %s, %s\n", countText(int64(r.Files)), r.Format, bytesText(r.Bytes))
 	if r.Partitions > 0 {

@@ -22,6 +22,7 @@ func (a *app) importCommand() *cobra.Command {
 	var wish job.ImportWish
 	var create, native bool
 	var billing, owner string
+	var overlays []string
 	var readUnits, writeUnits int64
 	cmd := &cobra.Command{
 		Use:   "import SRC dynamodb://TABLE",
@@ -32,6 +33,10 @@ happens to items that are there: --mode if-absent, --mode newer, or --overwrite.
 With plain puts (the default into an empty table, and --overwrite) an attempt that was frozen and wakes up may still land the
 requests it had under way, each within 10 seconds of its sending: an application's write in that window can be overwritten.
 if-absent and newer are conditional writes and cannot do that.
+
+Of an incremental export the puts and deletions are applied, to a table that holds what it follows: --overwrite, or --mode newer,
+where a deletion counts when the table's version is not newer than the deleted one's. Of several windows, a prefix that holds them or
+--overlay, which must touch, each item is written once, as the last window left it.
 
 Duplicate keys inside the input are resolved (--dedupe), counted and kept in a file. What DynamoDB would refuse goes to a
 dead-letter file; import of that file is the retry.
@@ -66,6 +71,7 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 					return usage("--%s goes with --create", name)
 				}
 			}
+			spec.Overlay = overlaySpecs(overlays)
 			wish.Table, wish.ReadUnits = args[1], src.readUnits
 			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
 				return err
@@ -103,6 +109,7 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 	f.StringVar(&billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
 	f.Int64Var(&readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
 	f.Int64Var(&writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
+	overlayFlag(cmd, &overlays, "when SRC is an incremental export: a further one behind it; may be repeated")
 	keys.add(cmd)
 	src.add(cmd, "")
 	src.addTable(cmd)

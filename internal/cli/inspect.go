@@ -137,6 +137,10 @@ func (a *app) showText(record job.Record, first bool) error {
 		a.showItem(r)
 	case job.CountRecord:
 		a.showCount(r)
+	case job.ChangeRecord:
+		a.showChange(r)
+	case job.ChangeCountRecord:
+		a.showChangeCount(r)
 	case job.AttributeRecord:
 		a.heading(first, "attributes")
 		a.line(printable(r.Attribute), "%s", typesText(r.Types))
@@ -259,11 +263,16 @@ func (a *app) showExport(r job.ExportRecord) {
 			a.line("time", "%s; made by a scan from %s to %s", r.ExportTime, r.Scan.Start, r.Scan.End)
 		case r.From != "":
 			a.line("time", "changes from %s to %s", r.From, r.To)
+			a.line("view", "%s", r.View)
 		default:
 			a.line("time", "%s", r.ExportTime)
 		}
 		a.line("format", "%s", r.Format)
-		a.line("items", "%s, %s as DynamoDB counts", countText(r.Items), bytesText(r.Billed))
+		what := "items"
+		if r.Kind == "incremental" {
+			what = "changes"
+		}
+		a.line(what, "%s, %s as DynamoDB counts", countText(r.Items), bytesText(r.Billed))
 		a.line("data files", "%s, %s", countText(int64(r.Files)), bytesText(r.Bytes))
 	}
 	for _, text := range r.Checks {

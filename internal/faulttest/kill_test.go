@@ -207,6 +207,7 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 		{name: "import", args: load(in("export-mixed"), "--key", "pk"), points: 15, rows: 3 * n, want: all},
 		{name: "import if-absent", args: load(in("twice"), "--from-format", "dynamodb-json", "--key", "pk", "--mode", "if-absent"), points: 20, rows: n + 60, want: deduped},
 	}
+	list = append(list, overlayScenarios(t, in("overlay"))...)
 	tablesOf = table
 	remote, remoteDir := objects(t)
 	list = append(list,
