@@ -416,18 +416,6 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some records be
 	return cmd
 }
 
-func overlayFlag(cmd *cobra.Command, into *[]string, usage string) {
-	cmd.Flags().StringArrayVar(into, "overlay", nil, usage)
-}
-
-func overlaySpecs(addresses []string) []source.Overlay {
-	var all []source.Overlay
-	for _, address := range addresses {
-		all = append(all, source.Overlay{Address: address})
-	}
-	return all
-}
-
 func args(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if len(given) != n {

@@ -47,7 +47,7 @@ func (j *copyJob) changesTask(ctx context.Context, a *plan.Attempt) (*taskResult
 	res := &taskResult{Start: time.Now().UTC()}
 	t := &changeTask{keys: j.set.Overlay.keys(), src: src, dead: newDeadLetters(ctx, a), meter: a.Meter}
 	defer t.dead.abandon()
-	made, err := t.spill(ctx, a, j.set.Overlay, j.spillMemory())
+	made, err := t.spill(ctx, a, j.set.Overlay, j.spillMemory()*3/4)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (j *copyJob) newAside(ctx context.Context, a *plan.Attempt) (*aside, error)
 	if s.filter, err = j.changed.read(ctx, j.st, carry.Changed); err != nil {
 		return nil, err
 	}
-	s.spill, err = sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Memory: j.spillMemory() / 2, Put: stagedPut,
+	s.spill, err = sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Memory: j.spillMemory() / 3, Put: stagedPut,
 		Staged: func(name string) string { return a.Staged("aside." + name) }})
 	return s, err
 }
