@@ -63,7 +63,7 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 	f.IntVar(&o.tablesPort, "dynamodb-port", 0, "port for DynamoDB (default: a free one)")
 	f.IntVar(&o.objectsPort, "s3-port", 0, "port for S3 (default: a free one)")
 	f.StringSliceVar(&o.buckets, "bucket", []string{"lake"}, "buckets to make when they are missing")
-	f.BoolVar(&o.strictTimes, "strict-times", false, "hold the service's times: nothing younger than 5 minutes can be restored or exported, incremental exports cover 15 minutes at least")
+	f.BoolVar(&o.strictTimes, "strict-times", false, "hold the service's times: nothing younger than 5 minutes can be restored or exported, incremental exports cover 15 minutes at least, TTL changes once an hour")
 	f.DurationVar(&o.ttlInterval, "ttl-interval", time.Second, "how often items whose time to live is over are looked for and deleted")
 	f.BoolVar(&o.kinesisDisorder, "kinesis-disorder", false, "send some changes to Kinesis twice and out of order, as the service may")
 	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")

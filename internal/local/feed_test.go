@@ -241,7 +241,9 @@ func feedVictim(dir string) {
 				key := w + 4*rand.IntN(feedVictimKeys/4)
 				status, reply := post(db, "UpdateItem", fmt.Sprintf(`{"TableName":"hash","Key":{"pk":{"S":"%d"}},"UpdateExpression":"ADD n :n",`+
 					`"ExpressionAttributeValues":{":n":{"N":"1"}},"ReturnValues":"UPDATED_NEW"}`, key))
-				var made struct{ Attributes struct{ N struct{ N string } } }
+				var made struct {
+					Attributes struct{ N struct{ N string } }
+				}
 				if status != 200 || json.Unmarshal([]byte(reply), &made) != nil {
 					fmt.Println("error", reply)
 					os.Exit(1)

@@ -37,7 +37,9 @@ type toldRecord struct {
 // latestStream is the ARN of a table's stream.
 func latestStream(t testing.TB, db *DB, table string) string {
 	t.Helper()
-	var out struct{ Table struct{ LatestStreamArn string } }
+	var out struct {
+		Table struct{ LatestStreamArn string }
+	}
 	unmarshal(t, must(t, db, "DescribeTable", `{"TableName":"`+table+`"}`), &out)
 	return out.Table.LatestStreamArn
 }
