@@ -267,22 +267,22 @@ func at(b blob.Bucket, name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(b.URL(), "/")+"/"+name, "/")
 }
 
-// Incrementals reads the incremental ones of the exports that Find has found, in the order of their folders, and counts
-// the full ones, which it does not read.
-func Incrementals(ctx context.Context, b blob.Bucket, finished, unfinished []string) (exports []*Export, full int, err error) {
+// Incrementals reads the incremental ones of the exports that Find has found, in the order of their folders, and names
+// the folders of the full ones, which it does not read.
+func Incrementals(ctx context.Context, b blob.Bucket, finished, unfinished []string) (exports []*Export, full []string, err error) {
 	for _, dir := range slices.Sorted(slices.Values(finished)) {
 		data, err := readAll(ctx, b, path.Join(dir, summaryName))
 		if err != nil && !errors.Is(err, blob.ErrNotFound) {
-			return nil, 0, fmt.Errorf("read %s: %w", at(b, path.Join(dir, summaryName)), err)
+			return nil, nil, fmt.Errorf("read %s: %w", at(b, path.Join(dir, summaryName)), err)
 		}
 		var s Summary
 		if json.Unmarshal(data, &s) != nil || !s.Incremental() {
-			full++ // what is wrong with it is Only's to say
+			full = append(full, dir) // what is wrong with it is Only's to say
 			continue
 		}
 		e, err := read(ctx, b, dir)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		exports = append(exports, e)
 	}

@@ -269,8 +269,12 @@ func (s *files) openExport(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if chain, err := s.openIncremental(ctx, finished, unfinished); err != nil || chain {
+	chain, full, err := s.openIncremental(ctx, finished, unfinished)
+	if err != nil || chain {
 		return chain, err
+	}
+	if len(full) == 1 && len(s.spec.Overlay) > 0 { // the changes beside it are to be laid over it
+		finished = full
 	}
 	e, err := manifest.Only(ctx, s.loc.Bucket, dir, finished, unfinished)
 	if errors.Is(err, blob.ErrNotFound) {

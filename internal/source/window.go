@@ -130,11 +130,11 @@ type windowFiles struct {
 }
 
 // openIncremental takes all incremental exports that were found as one chain. Full exports beside them are passed over where
-// changes are wanted; where anything is, found is false then, as it is when there are no changes.
-func (s *files) openIncremental(ctx context.Context, finished, unfinished []string) (found bool, err error) {
+// changes are wanted; where anything is, found is false then, as it is when there are no changes, and full names them.
+func (s *files) openIncremental(ctx context.Context, finished, unfinished []string) (found bool, full []string, err error) {
 	exports, full, err := manifest.Incrementals(ctx, s.loc.Bucket, finished, unfinished)
-	if err != nil || len(exports) == 0 || full > 0 && s.spec.Kind != KindIncremental {
-		return false, err
+	if err != nil || len(exports) == 0 || len(full) > 0 && s.spec.Kind != KindIncremental {
+		return false, full, err
 	}
 	s.info.Kind, s.info.Exact, s.info.Items = KindIncremental, true, 0
 	given := s.spec.Overlay
@@ -142,7 +142,7 @@ func (s *files) openIncremental(ctx context.Context, finished, unfinished []stri
 	for _, e := range exports {
 		w, files, err := s.window(e)
 		if err != nil {
-			return false, err
+			return false, nil, err
 		}
 		s.info.Warnings = append(s.info.Warnings, e.Warnings...)
 		s.info.Windows = append(s.info.Windows, w)
@@ -150,7 +150,7 @@ func (s *files) openIncremental(ctx context.Context, finished, unfinished []stri
 		s.spec.Overlay = append(s.spec.Overlay, Overlay{Address: s.at.String(), Dir: e.Dir, Seal: sealOf(files)})
 	}
 	s.spec.Overlay = append(s.spec.Overlay, given...)
-	return true, nil
+	return true, nil, nil
 }
 
 func (s *files) window(e *manifest.Export) (Window, []File, error) {
