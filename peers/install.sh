@@ -10,6 +10,7 @@
 #   ion       ion-js, Amazon's own reader and writer of Ion (npm)
 #   awsjs     the AWS SDK for JavaScript (npm)
 #   java      the AWS SDK for Java 2 (Maven)
+#   kcl       the Kinesis Client Library and its adapter for DynamoDB Streams (Maven)
 #   minio     MinIO (go install; AGPL, a program of its own that only tests talk to)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -67,12 +68,13 @@ maven() {
 
 install_awsjs() { node_modules awsjs; }
 install_java() { maven java; }
+install_kcl() { maven kcl; }
 install_minio() { GOBIN=$PWD/bin CGO_ENABLED=0 GOFLAGS=-trimpath ${GO:-go} install "$(<"$pins/minio.txt")"; }
 
-declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [ion]=ion/package-lock.json [awsjs]=awsjs/package-lock.json [java]=java/pom.xml [minio]=minio.txt)
-declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [ion]=npm [awsjs]=npm [java]=mvn [minio]=${GO:-go})
+declare -A pinned=([python]=python.txt [spark]=spark.txt [dynamodb]=dynamodb/package-lock.json [chdb]=chdb/package-lock.json [ion]=ion/package-lock.json [awsjs]=awsjs/package-lock.json [java]=java/pom.xml [kcl]=kcl/pom.xml [minio]=minio.txt)
+declare -A needs=([python]=python3 [spark]=java [dynamodb]=java [chdb]=npm [ion]=npm [awsjs]=npm [java]=mvn [kcl]=mvn [minio]=${GO:-go})
 
 # One after the other: MinIO alone takes both cores for minutes, and errors stay readable.
-for name in ${*:-python dynamodb spark chdb ion awsjs java minio}; do
+for name in ${*:-python dynamodb spark chdb ion awsjs java kcl minio}; do
   part "$name" "${pinned[$name]}" "${needs[$name]}"
 done

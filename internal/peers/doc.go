@@ -2,7 +2,8 @@
 //
 // Its tests, behind the build tag peers, start real counterparts on loopback (DynamoDB Local, MinIO, moto), hand our files
 // to readers that somebody else wrote (DuckDB, pyarrow, polars, Spark, ClickHouse, ion-js), take files that those wrote, and drive our
-// local world with boto3, the AWS CLI and the SDKs for JavaScript and Java. It hides one decision: where those programs come from. peers/install.sh fetches
+// local world with boto3, the AWS CLI, the SDKs for JavaScript and Java, and the Kinesis
+// Client Library. It hides one decision: where those programs come from. peers/install.sh fetches
 // them, pinned, into the ignored folder .peers; nothing of them is shipped.
 //
 // Invariants: every server listens on loopback only (DynamoDB Local, which cannot be told so, gets a network namespace of its

@@ -28,8 +28,18 @@ func TestJavaSDK(t *testing.T) {
 	t.Log(runJava(t, p, jars, "AwsJava"))
 }
 
+// TestKinesisClientLibrary lets Amazon's own consumer of streams read a table's stream through its adapter, over a split of
+// a shard. It keeps its leases by the legacy parameters Expected and AttributeUpdates, which we refuse: they are in DynamoDB
+// Local.
+func TestKinesisClientLibrary(t *testing.T) {
+	jars := need(t, "kcl", "kcl/lib")
+	leases := startDynamoDBLocal(t)
+	p := startLocal(t)
+	t.Log(runJava(t, p, jars, "Kcl", leases))
+}
+
 // runJava compiles one source file against a folder of jars and runs it.
-func runJava(t *testing.T, p place, jars, class string) string {
+func runJava(t *testing.T, p place, jars, class string, args ...string) string {
 	t.Helper()
 	javac, err := exec.LookPath("javac")
 	if err != nil {
@@ -38,5 +48,5 @@ func runJava(t *testing.T, p place, jars, class string) string {
 	classes := t.TempDir()
 	path := filepath.Join(jars, "*")
 	p.must(t, javac, "-d", classes, "-cp", path, filepath.Join(root, "internal/peers", class+".java"))
-	return p.must(t, java(t), "-Xmx512m", "-cp", classes+":"+path, class)
+	return p.must(t, java(t), append([]string{"-Xmx512m", "-cp", classes + ":" + path, class}, args...)...)
 }
