@@ -70,7 +70,7 @@ func (t *table) indexUnits(old, new []byte) []float64 {
 		}
 		switch {
 		case oldIn && newIn && sameKey(oldKey, newKey):
-			if !bytes.Equal(oldPart, newPart) {
+			if !bytes.Equal(oldPart, newPart) && !sameItem(oldPart, newPart) {
 				costs[i] = item.WriteUnits(max(size(oldPart), size(newPart)))
 			}
 		default:
@@ -98,6 +98,17 @@ func entryOf(ix *index, it item.Item) (store.Key, bool) {
 		return store.Key{}, false
 	}
 	return ix.key(it)
+}
+
+// sameItem tells whether two items are the same whatever order their members and sets were written in.
+func sameItem(x, y []byte) bool {
+	var a, b item.Batch
+	one, err := tokens(&a, x)
+	if err != nil {
+		return false
+	}
+	two, err := tokens(&b, y)
+	return err == nil && item.Equal(one, two)
 }
 
 func sameKey(a, b store.Key) bool {

@@ -23,14 +23,32 @@ func (p *paging) useIndex(t *table) error {
 		return invalid("The table does not have the specified index: %s", p.index)
 	case p.ix.Filling:
 		return invalid("Cannot read from backfilling global secondary index: %s", p.index)
-	case p.consistent && !p.ix.Local:
+	}
+	return nil
+}
+
+// checkConsistent refuses consistent reads of global indexes: of a Query after its expressions, of a Scan before them.
+func (p *paging) checkConsistent() error {
+	if p.consistent && p.ix != nil && !p.ix.Local {
 		return invalid("Consistent reads are not supported on global secondary indexes")
 	}
 	return nil
 }
 
+// checkFiltered refuses filters that look at more than the index projects: for those no index fetches from its table.
+func (p *paging) checkFiltered(filter *expression.Condition) error {
+	if p.ix == nil || p.ix.keep == nil || filter == nil {
+		return nil
+	}
+	if missing := p.ix.unprojected(filter.Paths()); len(missing) > 0 {
+		return invalidValue("Secondary index %s does not project one or more filter attributes: [%s]",
+			p.ix.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
 // checkProjected holds what is asked for against what the index projects. A local index fetches the rest from the table;
-// a global one cannot, and no index can for filters.
+// a global one cannot.
 func (p *paging) checkProjected(choice string, compiled *expression.Compiled) error {
 	if p.ix == nil || p.ix.keep == nil {
 		return nil
@@ -41,12 +59,6 @@ func (p *paging) checkProjected(choice string, compiled *expression.Compiled) er
 				"because its projection type is not ALL", p.ix.Name)
 		}
 		p.fetch = true
-	}
-	if compiled.Filter != nil {
-		if missing := p.ix.unprojected(compiled.Filter.Paths()); len(missing) > 0 {
-			return invalidValue("Secondary index %s does not project one or more filter attributes: [%s]",
-				p.ix.Name, strings.Join(missing, ", "))
-		}
 	}
 	if compiled.Projection != nil {
 		missing := p.ix.unprojected(compiled.Projection.Paths())
@@ -169,7 +181,7 @@ func (t *table) lastKey(b *item.Batch, raw []byte, ix *servedIndex) ([]byte, err
 // often than so that counting a large table takes a tenth of the time.
 type indexCount struct {
 	mu     sync.Mutex
-	of     store.Counts // of the table, when they were counted
+	seq    uint64 // of the store, when they were counted
 	counts store.Counts
 	at     time.Time
 	took   time.Duration
@@ -183,14 +195,14 @@ const (
 
 // counted returns an index's items and bytes. The real service tells those of the last six hours.
 func (db *DB) counted(t *table, ix *servedIndex) (store.Counts, error) {
-	now, err := db.store.Counts(t.id)
-	if err != nil {
+	table, err := db.store.Counts(t.id)
+	if err != nil || ix.Filling {
 		return store.Counts{}, err
 	}
-	n := ix.count
+	n, seq := ix.count, db.store.LastSeq()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.known && (n.of == now || now.Items > countFree && time.Since(n.at) < countShare*n.took) {
+	if n.known && (n.seq == seq || table.Items > countFree && time.Since(n.at) < countShare*n.took) {
 		return n.counts, nil
 	}
 	begun, counts, part := time.Now(), store.Counts{}, []byte(nil)
@@ -203,6 +215,6 @@ func (db *DB) counted(t *table, ix *servedIndex) (store.Counts, error) {
 	if err := it.Close(); err != nil {
 		return counts, err
 	}
-	n.of, n.counts, n.known, n.at, n.took = now, counts, true, time.Now(), time.Since(begun)
+	n.seq, n.counts, n.known, n.at, n.took = seq, counts, true, time.Now(), time.Since(begun)
 	return counts, nil
 }

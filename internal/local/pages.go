@@ -205,6 +205,15 @@ func (c *call) scan() error {
 	if p.start != nil && c.main.err != nil {
 		return invalid(saysStart+": %s", plain(c.main.err))
 	}
+	t, missing := c.table(p.table)
+	if missing == nil {
+		if err := p.useIndex(t); err != nil {
+			return err
+		}
+		if err := p.checkConsistent(); err != nil {
+			return err
+		}
+	}
 	compiled, err := compile(p.request)
 	if err != nil {
 		return err
@@ -212,11 +221,10 @@ func (c *call) scan() error {
 	if err := p.checkSelect(choice, "Scanning"); err != nil {
 		return err
 	}
-	t, err := c.table(p.table)
-	if err != nil {
-		return err
+	if missing != nil {
+		return missing
 	}
-	if err := p.useIndex(t); err != nil {
+	if err := p.checkFiltered(compiled.Filter); err != nil {
 		return err
 	}
 	if err := p.checkProjected(choice, compiled); err != nil {
@@ -309,13 +317,7 @@ func (c *call) query() error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkSelect(choice, "Querying"); err != nil {
-		return err
-	}
-	if err := checkFilter(compiled.Filter, p.request.Keys); err != nil {
-		return err
-	}
-	if err := p.checkProjected(choice, compiled); err != nil {
+	if err := p.checkConsistent(); err != nil {
 		return err
 	}
 	hash, options, err := queryOptions(compiled.KeyCondition)
@@ -327,6 +329,18 @@ func (c *call) query() error {
 		if err := c.startOfQuery(t, &p, hash, compiled.KeyCondition, &options); err != nil {
 			return err
 		}
+	}
+	if err := checkFilter(compiled.Filter, p.request.Keys); err != nil {
+		return err
+	}
+	if err := p.checkFiltered(compiled.Filter); err != nil {
+		return err
+	}
+	if err := p.checkSelect(choice, "Querying"); err != nil {
+		return err
+	}
+	if err := p.checkProjected(choice, compiled); err != nil {
+		return err
 	}
 	if err := c.mayRead(t, p.ix); err != nil {
 		return err

@@ -12,10 +12,14 @@ import (
 	"dynaferry/internal/item"
 )
 
-// operationCall is one request of a differential run. Nested tells that an update writes below the top level.
+// operationCall is one request of a differential run.
 type operationCall struct {
 	op, body string
-	nested   bool
+	nested   bool   // an update that writes below the top level
+	indexed  bool   // a write to the table with indexes
+	ties     bool   // a query of an index, whose items of equal keys come in any order
+	order    string // the attribute by which they are ordered else
+	counts   bool   // a page of those: only the counts can be compared
 }
 
 // drawing makes one request; the names and values its expressions use collect in it.
@@ -222,40 +226,50 @@ func drawCall(t *rapid.T) operationCall {
 	seed := rapid.Uint64().Draw(t, "dice")
 	d := &drawing{T: t, dice: rand.New(rand.NewPCG(seed, 1)), used: map[string]bool{},
 		names: map[string]string{}, values: map[string]item.Value{}}
+	capacity := `,"ReturnConsumedCapacity":"` + d.pick("NONE", "TOTAL", "INDEXES") + `"`
+	switch n := d.between(0, 99); {
+	case n < 20:
+		return d.indexedWrite(capacity)
+	case n < 32:
+		return d.indexedQuery(capacity)
+	case n < 35:
+		return d.indexedScan()
+	case n < 50:
+		return d.transaction()
+	}
 	table := d.pick("hash", "comp", "comp")
 	head := fmt.Sprintf(`{"TableName":%q`, table)
 	condition := ""
-	capacity := `,"ReturnConsumedCapacity":"` + d.pick("NONE", "TOTAL", "INDEXES") + `"`
 	switch n := d.between(0, 99); {
 	case n < 25:
 		it := d.item(table)
 		if d.chance(40) {
 			condition = `,"ConditionExpression":` + quoted(d.condition(2))
 		}
-		return operationCall{"PutItem", head + `,"Item":` + it + condition + d.placeholders() + capacity +
+		return operationCall{op: "PutItem", body: head + `,"Item":` + it + condition + d.placeholders() + capacity +
 			`,"ReturnValues":"` + d.pick("NONE", "ALL_OLD", "ALL_OLD") + `","ReturnValuesOnConditionCheckFailure":"` +
-			d.pick("NONE", "ALL_OLD") + `"}`, false}
+			d.pick("NONE", "ALL_OLD") + `"}`}
 	case n < 60:
 		key, update := d.key(table), d.update()
 		if d.chance(25) {
 			condition = `,"ConditionExpression":` + quoted(d.condition(1))
 		}
 		values := d.pick("NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
-		return operationCall{"UpdateItem", head + `,"Key":` + key + `,"UpdateExpression":` + quoted(update) + condition +
-			d.placeholders() + capacity + `,"ReturnValues":"` + values + `"}`, d.nested && strings.HasPrefix(values, "UPDATED")}
+		return operationCall{op: "UpdateItem", body: head + `,"Key":` + key + `,"UpdateExpression":` + quoted(update) + condition +
+			d.placeholders() + capacity + `,"ReturnValues":"` + values + `"}`, nested: d.nested && strings.HasPrefix(values, "UPDATED")}
 	case n < 67:
 		key := d.key(table)
 		if d.chance(40) {
 			condition = `,"ConditionExpression":` + quoted(d.condition(1))
 		}
-		return operationCall{"DeleteItem", head + `,"Key":` + key + condition + d.placeholders() + capacity +
-			`,"ReturnValues":"ALL_OLD"}`, false}
+		return operationCall{op: "DeleteItem", body: head + `,"Key":` + key + condition + d.placeholders() + capacity +
+			`,"ReturnValues":"ALL_OLD"}`}
 	case n < 77:
 		key, projection := d.key(table), ""
 		if d.chance(50) {
 			projection = `,"ProjectionExpression":` + quoted(d.projection())
 		}
-		return operationCall{"GetItem", head + `,"Key":` + key + projection + d.placeholders() + capacity + `}`, false}
+		return operationCall{op: "GetItem", body: head + `,"Key":` + key + projection + d.placeholders() + capacity + `}`}
 	case n < 87:
 		return d.query(capacity)
 	case n < 93:
@@ -263,13 +277,13 @@ func drawCall(t *rapid.T) operationCall {
 		if d.chance(80) {
 			body += `,"FilterExpression":` + quoted(d.condition(2))
 		}
-		return operationCall{"Scan", body + d.placeholders() + `,"ConsistentRead":true` +
-			d.pick("", `,"Select":"COUNT"`, `,"Select":"ALL_ATTRIBUTES"`) + `}`, false}
+		return operationCall{op: "Scan", body: body + d.placeholders() + `,"ConsistentRead":true` +
+			d.pick("", `,"Select":"COUNT"`, `,"Select":"ALL_ATTRIBUTES"`) + `}`}
 	case n < 97:
-		return operationCall{"BatchWriteItem", d.batchWrite(), false}
+		return operationCall{op: "BatchWriteItem", body: d.batchWrite()}
 	}
-	return operationCall{"BatchGetItem", `{"RequestItems":{"comp":{"Keys":[` + d.key("comp") + `,` + d.key("comp") +
-		`]},"hash":{"Keys":[` + d.key("hash") + `]}}}`, false}
+	return operationCall{op: "BatchGetItem", body: `{"RequestItems":{"comp":{"Keys":[` + d.key("comp") + `,` + d.key("comp") +
+		`]},"hash":{"Keys":[` + d.key("hash") + `]}}}`}
 }
 
 func (d *drawing) projection() string {
@@ -319,5 +333,5 @@ func (d *drawing) query(capacity string) operationCall {
 	if d.chance(30) {
 		body += `,"ProjectionExpression":` + quoted(d.projection())
 	}
-	return operationCall{"Query", body + d.placeholders() + capacity + d.pick("", `,"ScanIndexForward":false`) + `}`, false}
+	return operationCall{op: "Query", body: body + d.placeholders() + capacity + d.pick("", `,"ScanIndexForward":false`) + `}`}
 }

@@ -96,7 +96,7 @@ func bothTables(t *testing.T, db *DB, other peer) {
 	t.Helper()
 	for _, create := range []string{createHash, `{"TableName":"comp","AttributeDefinitions":[{"AttributeName":"pk",` +
 		`"AttributeType":"S"},{"AttributeName":"sk","AttributeType":"N"}],"KeySchema":[{"AttributeName":"pk",` +
-		`"KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],"BillingMode":"PAY_PER_REQUEST"}`} {
+		`"KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}],"BillingMode":"PAY_PER_REQUEST"}`, createIndexed} {
 		name := regexp.MustCompile(`"TableName":"\w+"`).FindString(create)
 		other.post(t, "DeleteTable", "{"+name+"}")
 		if status, reply := other.post(t, "CreateTable", create); status != 200 {
@@ -167,9 +167,20 @@ var peerSays = []struct {
 	// It names the last path of the expression instead of the second of the pair.
 	{regexp.MustCompile(`Two document paths (overlap|conflict) with each other`),
 		regexp.MustCompile(`Two document paths (overlap|conflict) with each other`)},
+	// Of a ConditionCheck it says it with a full stop.
+	{regexp.MustCompile(`^The conditional request failed\.$`), regexp.MustCompile(`^The conditional request failed$`)},
+	// It has no words for a token that was used for another transaction.
+	{regexp.MustCompile(`^$`), regexp.MustCompile(`^The ClientRequestToken was used with other TransactItems`)},
+	// It does not tell which attribute of which index.
+	{regexp.MustCompile(`^(One or more parameter values were invalid: Type mismatch for Index Key|Invalid attribute value type)$`),
+		regexp.MustCompile(`: Type mismatch for Index Key \w+ Expected: \w+ Actual: \w+ IndexName: \w+$`)},
+	{regexp.MustCompile(`^The provided starting key is invalid$`), regexp.MustCompile(`^The provided starting key is invalid$`)},
+	// Of a sum or difference.
+	{regexp.MustCompile(`^DynamoDB only supports precision up to 38 digits$`),
+		regexp.MustCompile(`^Attempting to store more than 38 significant digits in a Number$`)},
 	// It looks at the key before the expressions.
 	{regexp.MustCompile(`^(The number of conditions on the keys is invalid|Invalid attribute value type|One of the required keys was not ` +
-		`given a value|One or more parameter values were invalid: Type mismatch for key)$`),
+		`given a value|One or more parameter values were invalid: Type mismatch for (key|Index Key))$`),
 		regexp.MustCompile(`^(Invalid \w+Expression: |Value provided in ExpressionAttribute|` + saysSchema + `$|One or more parameter ` +
 			`values were invalid: Type mismatch for key|The provided starting key is invalid: ` + saysSchema + `$)`)},
 	{regexp.MustCompile(`^The provided starting key does not match the range key predicate$`),
@@ -183,7 +194,12 @@ var orders = []*regexp.Regexp{
 		`expression has an incorrect data type|The provided expression refers to an attribute that does not exist in the item)$`),
 	regexp.MustCompile(`^Invalid UpdateExpression: Incorrect operand type for operator or function; operator: (ADD|DELETE), `),
 	regexp.MustCompile(`^(Invalid \w+Expression: |Query condition missed |Query key condition |One or more parameter values were ` +
-		`invalid: Condition parameter type |Filter Expression can only )`),
+		`invalid: Condition parameter type |Filter Expression can only |Value provided in Expression|ExpressionAttribute\w+ can only )`),
+	regexp.MustCompile(`^One or more parameter values (were invalid: Type mismatch for Index Key|are not valid\. )`),
+	regexp.MustCompile(`^(Invalid \w+Expression: |Value provided in Expression|Consistent reads are not |One or more parameter values were ` +
+		`invalid: (Select type ALL_ATTRIBUTES is not|Secondary index \w+ does not|Global secondary index \w+ does not)|The provided starting key)`),
+	regexp.MustCompile(`^(Transaction request cannot include multiple operations|Invalid attribute value type|The number of conditions on ` +
+		`the keys|One of the required keys|Value provided in Expression|Invalid \w+Expression: )`),
 	regexp.MustCompile(`^(Provided list of item keys contains duplicates|Invalid attribute value type|The number of conditions on ` +
 		`the keys is invalid|One of the required keys|` + saysSchema + `$|One or more parameter values were invalid: (Missing|Type mismatch))`),
 }
@@ -206,9 +222,18 @@ func compare(call operationCall, status int, reply string, otherStatus int, othe
 		delete(a, "Attributes") // DynamoDB Local answers with whole attributes, the service with the parts that were named
 		delete(b, "Attributes")
 	}
-	if strings.HasPrefix(call.op, "Batch") {
+	if strings.HasPrefix(call.op, "Batch") || strings.HasPrefix(call.op, "Transact") {
 		delete(a, "ConsumedCapacity")
 		delete(b, "ConsumedCapacity")
+	}
+	if call.indexed {
+		uncharged(a)
+		uncharged(b)
+	}
+	if call.ties {
+		if why := compareTies(call, a, b); why != "" {
+			return why
+		}
 	}
 	for _, m := range []map[string]any{a, b} {
 		if call.op == "Query" && m["ScannedCount"] == 0.0 {
@@ -222,27 +247,46 @@ func compare(call operationCall, status int, reply string, otherStatus int, othe
 }
 
 func compareErrors(a, b map[string]any) string {
+	ours, theirs := message(a), message(b)
+	if a["__type"] == nsDynamo+"TransactionCanceledException" {
+		return compareCancelled(a, b)
+	}
+	if ours == saysTwice && b["__type"] == nsDynamo+"TransactionCanceledException" {
+		return "" // it judges conditions before it sees that an item is named twice
+	}
 	if a["__type"] != b["__type"] {
 		return "error"
 	}
-	ours, theirs := fmt.Sprint(a["message"]), fmt.Sprint(b["Message"])
 	if ours == theirs {
 		if x, y := canon("", a["Item"]), canon("", b["Item"]); x != y {
 			return "item of the failed condition:\n    " + x + "\n    " + y
 		}
 		return ""
 	}
-	for _, s := range peerSays {
-		if s.local.MatchString(theirs) && s.ours.MatchString(ours) {
-			return ""
-		}
+	if sameWords(ours, theirs) {
+		return ""
 	}
-	for _, order := range orders {
-		if order.MatchString(ours) && order.MatchString(theirs) {
-			return anotherOrder
-		}
+	if eitherOrder(ours, theirs) {
+		return anotherOrder
 	}
 	return "message"
+}
+
+// eitherOrder tells whether the two complaints are such that one request may earn both.
+func eitherOrder(ours, theirs string) bool {
+	return slices.ContainsFunc(orders, func(order *regexp.Regexp) bool {
+		return order.MatchString(ours) && order.MatchString(theirs)
+	})
+}
+
+// sameWords tells whether DynamoDB Local says the same as we do, or what it is known to say in its place.
+func sameWords(ours, theirs string) bool {
+	for _, s := range peerSays {
+		if s.local.MatchString(theirs) && s.ours.MatchString(ours) {
+			return true
+		}
+	}
+	return ours == theirs
 }
 
 // canon renders a reply so that equal ones are equal bytes: numbers in normal form, sets sorted, members by name, and

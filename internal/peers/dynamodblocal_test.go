@@ -33,11 +33,12 @@ func TestDynamoDBLocal(t *testing.T) {
 		suite(t, "internal/aws", "TestSuitePeerTables", "", "DYNAFERRY_PEER_DYNAMODB="+endpoint)
 	})
 	t.Run("the same answers as ours", func(t *testing.T) {
-		suite(t, "internal/local", "TestSameAsDynamoDBLocal", "", "DYNAFERRY_PEER_DYNAMODB="+endpoint, "DYNAFERRY_PEER_CALLS=6000")
+		suite(t, "internal/local", "TestSameAsDynamoDBLocal", "", "DYNAFERRY_PEER_DYNAMODB="+endpoint, "DYNAFERRY_PEER_CALLS=20000")
 	})
-	t.Run("the same pages as ours", func(t *testing.T) {
-		suite(t, "internal/local", "TestPagesAsDynamoDBLocal", "", "DYNAFERRY_PEER_DYNAMODB="+endpoint)
-	})
+	for name, run := range map[string]string{"the same pages as ours": "TestPagesAsDynamoDBLocal",
+		"the same pages of indexes": "TestIndexPagesAsDynamoDBLocal", "the same changes of tables": "TestUpdateTableAsDynamoDBLocal"} {
+		t.Run(name, func(t *testing.T) { suite(t, "internal/local", run, "", "DYNAFERRY_PEER_DYNAMODB="+endpoint) })
+	}
 	t.Run("round trip", func(t *testing.T) {
 		p := startLocal(t)
 		roundTrip(t, p.with(endpoint, ""), "s3://lake/there", 2000, refusals["dynamodb local"]...)
