@@ -5,6 +5,7 @@ package local
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"dynaferry/internal/item"
 )
@@ -144,14 +145,17 @@ func (d *drawing) indexedScan() operationCall {
 		d.pick("", "", `,"ConsistentRead":true`) + d.pick("", `,"Select":"COUNT"`, `,"Select":"ALL_ATTRIBUTES"`) + `}`}
 }
 
+// tokenRun tells the tokens of this run from those that the counterpart knows of an earlier one.
+var tokenRun = time.Now().UnixNano()
+
 // transaction draws a TransactWriteItems or TransactGetItems over both tables of composite keys. Each member has its own
 // placeholders.
 func (d *drawing) transaction() operationCall {
 	if d.chance(20) {
 		token := d.between(0, 30) // the same request whenever it comes: done once
-		return operationCall{op: "TransactWriteItems", body: fmt.Sprintf(`{"ClientRequestToken":"canned-%d","TransactItems":[{"Update":{`+
+		return operationCall{op: "TransactWriteItems", body: fmt.Sprintf(`{"ClientRequestToken":"%d-%d","TransactItems":[{"Update":{`+
 			`"TableName":"idx","Key":{"pk":{"S":"token"},"sk":{"N":"%d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":`+
-			`{":one":{"N":"%s"}}}}]}`, token, token%3, d.pick("1", "1", "1", "2"))}
+			`{":one":{"N":"%s"}}}}]}`, tokenRun, token, token%3, d.pick("1", "1", "1", "2"))}
 	}
 	write := d.chance(75)
 	var members []string

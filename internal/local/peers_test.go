@@ -199,7 +199,7 @@ var orders = []*regexp.Regexp{
 	regexp.MustCompile(`^(Invalid \w+Expression: |Value provided in Expression|Consistent reads are not |One or more parameter values were ` +
 		`invalid: (Select type ALL_ATTRIBUTES is not|Secondary index \w+ does not|Global secondary index \w+ does not)|The provided starting key)`),
 	regexp.MustCompile(`^(Transaction request cannot include multiple operations|Invalid attribute value type|The number of conditions on ` +
-		`the keys|One of the required keys|Value provided in Expression|Invalid \w+Expression: )`),
+		`the keys|One of the required keys|Value provided in Expression|ExpressionAttribute\w+ can only |Invalid \w+Expression: )`),
 	regexp.MustCompile(`^(Provided list of item keys contains duplicates|Invalid attribute value type|The number of conditions on ` +
 		`the keys is invalid|One of the required keys|` + saysSchema + `$|One or more parameter values were invalid: (Missing|Type mismatch))`),
 }
@@ -253,6 +253,9 @@ func compareErrors(a, b map[string]any) string {
 	}
 	if ours == saysTwice && b["__type"] == nsDynamo+"TransactionCanceledException" {
 		return "" // it judges conditions before it sees that an item is named twice
+	}
+	if b["__type"] == nsDynamo+"TransactionCanceledException" && eitherOrder(ours, theirs) {
+		return anotherOrder // of two members of a TransactGetItems
 	}
 	if a["__type"] != b["__type"] {
 		return "error"
