@@ -65,6 +65,7 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 	f.StringSliceVar(&o.buckets, "bucket", []string{"lake"}, "buckets to make when they are missing")
 	f.BoolVar(&o.strictTimes, "strict-times", false, "hold the service's times: nothing younger than 5 minutes can be restored or exported, incremental exports cover 15 minutes at least, TTL changes once an hour")
 	f.DurationVar(&o.ttlInterval, "ttl-interval", time.Second, "how often items whose time to live is over are looked for and deleted")
+	f.BoolVar(&o.fullPages, "full-pages", false, "give no empty pages in the middle of a stream's shard, which the service gives now and then")
 	f.BoolVar(&o.kinesisDisorder, "kinesis-disorder", false, "send some changes to Kinesis twice and out of order, as the service may")
 	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")
 	return cmd
@@ -77,6 +78,7 @@ type localOptions struct {
 	dir                     string
 	tablesPort, objectsPort int
 	throttle, strictTimes   bool
+	fullPages               bool
 	kinesisDisorder         bool
 	ttlInterval             time.Duration
 	buckets                 []string
@@ -128,7 +130,7 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 	}
 	w.objects, w.access, w.secret = w.process.Endpoint, w.process.Config.AccessKey, w.process.Config.SecretKey
 	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
-		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder}
+		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder, FullPages: o.fullPages}
 	if options.Bucket, err = bucketsOf(ctx, w.process); err != nil {
 		return nil, err
 	}
