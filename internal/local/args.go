@@ -117,7 +117,21 @@ func space(raw []byte, i int) int {
 
 // skipString returns the index behind the string that opens at raw[i], -1 when it does not end.
 func skipString(raw []byte, i int) int {
-	for i++; ; {
+	// Most strings of a request are shorter than what a search costs to begin with: names of types and of attributes.
+	const short = 12
+	i++
+	for end := min(i+short, len(raw)); i < end; i++ {
+		if raw[i] == '"' {
+			return i + 1
+		}
+		if raw[i] == '\\' {
+			i++ // what is escaped is no end
+		}
+	}
+	if i >= len(raw) {
+		return -1
+	}
+	for {
 		n := bytes.IndexByte(raw[i:], '"')
 		if n < 0 {
 			return -1
