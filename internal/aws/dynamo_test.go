@@ -1,10 +1,20 @@
 package aws
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"dynaferry/internal/blob"
+	"dynaferry/internal/blob/folder"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/dynamo/dynamotest"
+	"dynaferry/internal/fault"
 	"dynaferry/internal/local"
 )
 
@@ -34,6 +44,45 @@ func tables(t *testing.T, endpoint string) *DynamoDB {
 }
 
 func TestSuiteLocalTables(t *testing.T) {
-	d := localTables(t, local.Options{})
-	dynamotest.Run(t, func(*testing.T) dynamo.Client { return d }, dynamotest.Options{})
+	dir := t.TempDir()
+	d := localTables(t, local.Options{Bucket: func(context.Context, string) (blob.Bucket, error) { return folder.Open(dir, folder.Options{}) }})
+	dynamotest.Run(t, func(*testing.T) dynamo.Client { return d }, dynamotest.Options{Bucket: "lake"})
+}
+
+// The error log of an import is asked of CloudWatch Logs, in the Region's words and signed.
+func TestImportErrors(t *testing.T) {
+	var asked http.Header
+	var body []byte
+	logs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header
+		body, _ = io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte("denied")) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"__type":"AccessDeniedException","message":"not you"}`)
+			return
+		}
+		fmt.Fprint(w, `{"events":[{"message":"{\"a\":1}\n"},{"message":"two"}]}`)
+	}))
+	t.Cleanup(logs.Close)
+	i := &dynamo.Import{ARN: "arn:aws:dynamodb:us-east-1:1:table/T/import/0123-ab",
+		LogGroup: "arn:aws:logs:us-east-1:1:log-group:/aws-dynamodb/imports:*"}
+	if _, err := tables(t, "http://127.0.0.1:1").ImportErrors(t.Context(), i, 5); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("a DynamoDB of our own whose logs are nowhere: %v", err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs.URL)
+	d := tables(t, "http://127.0.0.1:1")
+	lines, err := d.ImportErrors(t.Context(), i, 5)
+	if err != nil || len(lines) != 2 || lines[0] != `{"a":1}` || lines[1] != "two" {
+		t.Errorf("%q, %v", lines, err)
+	}
+	if want := `{"limit":5,"logGroupName":"/aws-dynamodb/imports","logStreamNames":["0123-ab/error"]}`; string(body) != want {
+		t.Errorf("asked %s, want %s", body, want)
+	}
+	if asked.Get("X-Amz-Target") != "Logs_20140328.FilterLogEvents" || !strings.Contains(asked.Get("Authorization"), "/logs/aws4_request") {
+		t.Errorf("asked with %v", asked)
+	}
+	i.ARN = "arn:aws:dynamodb:us-east-1:1:table/T/import/denied"
+	if _, err := d.ImportErrors(t.Context(), i, 5); fault.KindOf(err) != fault.Permission || !strings.Contains(err.Error(), "not you") {
+		t.Errorf("refused: %v", err)
+	}
 }

@@ -23,6 +23,8 @@ type Options struct {
 	NoBatchUnits bool
 	// NoSegments: items of a parallel scan are not spread, or not by partition key.
 	NoSegments bool
+	// Bucket is one that the counterpart can export into and import from; "" leaves out the part "native".
+	Bucket string
 }
 
 // Run runs the whole suite; open gives a client, the same or a new one, for each part.
@@ -30,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) dynamo.Client, o Options) {
 	for name, part := range map[string]func(*testing.T, *table){
 		"describe": describe, "batch": batch, "segments": segments, "paging": paging, "get": get, "write": write,
 		"filter": filter, "capacity": capacity, "errors": refusals, "types": everyType, "concurrent": concurrent,
+		"native": native,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, &table{client: open(t), o: o}) })
 	}
