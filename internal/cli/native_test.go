@@ -1,184 +1,299 @@
 package cli
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
-	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"dynaferry/internal/aws"
+	"dynaferry/internal/blob"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
+	"dynaferry/internal/local"
+	"dynaferry/internal/local/bucket"
+	"dynaferry/internal/world"
 )
 
-const ordersTable = "Orders"
-
-// native is the local pair with a client of the SDK.
-type native struct {
-	*dynamodb.Client
-	t     *testing.T
-	env   []string
-	table string // ARN
+// nativeWorld is a local world whose exports can be held up, made to fail, and moved in time.
+type nativeWorld struct {
+	t       *testing.T
+	ahead   atomic.Int64 // ns that the tables' clock is before ours
+	openAs  atomic.Value // func() error, asked before the service opens a bucket
+	exports atomic.Int64 // begun, by the buckets opened
+	units   atomic.Int64 // read units that clients of MainIn consumed, in thousandths
+	session *aws.Session
+	client  dynamo.Native
 }
 
-func newNative(t *testing.T) *native {
-	t.Helper()
+func newNativeWorld(t *testing.T, o local.Options) *nativeWorld {
 	exe, err := exec.LookPath("dynaferry")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, exe, "local", "--json")
-	out, err := cmd.StdoutPipe()
+	s3, err := bucket.Start(context.Background(), exe, []string{bucketCommandName}, bucket.Config{Dir: t.TempDir(), Region: regionLocal, Buckets: []string{"lake"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	if err := cmd.Start(); err != nil {
+	t.Cleanup(func() { s3.Close() })
+	buckets, err := bucketsOf(context.Background(), s3)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(); _ = cmd.Wait() })
-	n := &native{t: t, env: append(os.Environ(), "HOME="+t.TempDir())}
-	var world struct {
-		DynamoDB    string
-		Environment []string
-	}
-	if err := json.NewDecoder(out).Decode(&world); err != nil {
-		t.Fatal(err)
-	}
-	n.env = append(n.env, world.Environment...)
-	n.Client = dynamodb.New(dynamodb.Options{Region: regionLocal, BaseEndpoint: &world.DynamoDB,
-		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
-	return n
-}
-
-// run is a command of ours against the pair.
-func (n *native) run(args ...string) string {
-	n.t.Helper()
-	cmd := exec.CommandContext(n.t.Context(), "dynaferry", args...)
-	cmd.Env = n.env
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		n.t.Fatalf("%v: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
-
-// export waits for an export and returns it.
-func (n *native) export(in *dynamodb.ExportTableToPointInTimeInput) *types.ExportDescription {
-	n.t.Helper()
-	in.TableArn = &n.table
-	begun, err := n.ExportTableToPointInTime(n.t.Context(), in)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for {
-		out, err := n.DescribeExport(n.t.Context(), &dynamodb.DescribeExportInput{ExportArn: begun.ExportDescription.ExportArn})
-		if err != nil {
-			n.t.Fatal(err)
+	w := &nativeWorld{t: t}
+	w.openAs.Store(func() error { return nil })
+	o.NoSync, o.Clock = true, func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+	o.Bucket = func(ctx context.Context, name string) (blob.Bucket, error) {
+		w.exports.Add(1)
+		if err := w.openAs.Load().(func() error)(); err != nil {
+			return nil, err
 		}
-		if out.ExportDescription.ExportStatus != types.ExportStatusInProgress {
-			return out.ExportDescription
-		}
-		time.Sleep(10 * time.Millisecond) // as any client polls
+		return buckets(ctx, name)
 	}
-}
-
-// TestNative drives exports, imports and backups with the SDK against the program as users start it, S3 half included, and
-// judges them with our own verbs.
-func TestNative(t *testing.T) {
-	n := newNative(t)
-	ctx := t.Context()
-	lines := t.TempDir() + "/orders.jsonl"
-	var text strings.Builder
-	for i := range 300 {
-		fmt.Fprintf(&text, "{\"id\":\"o-%d\",\"total\":%d,\"tags\":[\"a\",\"b\"]}\n", i, i)
-	}
-	if err := os.WriteFile(lines, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n.run("import", lines, "dynamodb://"+ordersTable, "--create", "--key", "id")
-	table, err := n.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: sdk.String(ordersTable)})
+	db, err := local.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.table = *table.Table.TableArn
-	on := &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: sdk.Bool(true)}
-	if _, err := n.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{TableName: &n.table, PointInTimeRecoverySpecification: on}); err != nil {
+	t.Cleanup(func() { db.Close() })
+	for name, value := range map[string]string{"HOME": t.TempDir(), "AWS_REGION": regionLocal, "AWS_ACCESS_KEY_ID": s3.Config.AccessKey,
+		"AWS_SECRET_ACCESS_KEY": s3.Config.SecretKey, "AWS_ENDPOINT_URL_DYNAMODB": db.URL, "AWS_ENDPOINT_URL_S3": s3.Endpoint,
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(name, value)
+	}
+	if w.session, err = aws.Load(t.Context(), aws.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	full := n.export(&dynamodb.ExportTableToPointInTimeInput{S3Bucket: sdk.String("lake"), S3Prefix: sdk.String("native"), ExportFormat: types.ExportFormatIon})
-	if full.ExportStatus != types.ExportStatusCompleted || *full.ItemCount != 300 {
-		t.Fatalf("%+v", full)
-	}
-	dir := "s3://lake/" + path.Dir(*full.ExportManifest)
-	n.run("verify", dir, "dynamodb://"+ordersTable, "--key", "id")
-	n.run("convert", dir, t.TempDir()+"/out", "--format", "parquet")
-	lost := n.export(&dynamodb.ExportTableToPointInTimeInput{S3Bucket: sdk.String("nowhere")})
-	if lost.ExportStatus != types.ExportStatusFailed || *lost.FailureCode != "S3NoSuchBucket" ||
-		!strings.Contains(*lost.FailureMessage, "bucket does not exist") {
-		t.Errorf("%+v", lost)
-	}
-	n.importTable(dir, "Again")
-	n.run("verify", "dynamodb://Again", "dynamodb://"+ordersTable, "--key", "id")
-	n.backup("Back")
-	n.run("verify", "dynamodb://Back", "dynamodb://"+ordersTable, "--key", "id")
-}
-
-// importTable imports a full export's data folder into a new table.
-func (n *native) importTable(dir, name string) {
-	n.t.Helper()
-	out, err := n.ImportTable(n.t.Context(), &dynamodb.ImportTableInput{
-		S3BucketSource: &types.S3BucketSource{S3Bucket: sdk.String("lake"), S3KeyPrefix: sdk.String(strings.TrimPrefix(dir, "s3://lake/") + "/data/")},
-		InputFormat:    types.InputFormatIon, InputCompressionType: types.InputCompressionTypeGzip,
-		TableCreationParameters: &types.TableCreationParameters{TableName: &name, BillingMode: types.BillingModePayPerRequest,
-			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: sdk.String("id"), AttributeType: "S"}},
-			KeySchema:            []types.KeySchemaElement{{AttributeName: sdk.String("id"), KeyType: "HASH"}}},
-	})
+	d, err := w.session.DynamoDB()
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	n.active(name)
-	done, err := n.DescribeImport(n.t.Context(), &dynamodb.DescribeImportInput{ImportArn: out.ImportTableDescription.ImportArn})
-	if err != nil || done.ImportTableDescription.ImportStatus != types.ImportStatusCompleted || done.ImportTableDescription.ImportedItemCount != 300 {
-		n.t.Fatalf("%+v %v", done, err)
+	w.client = d
+	items := t.TempDir() + "/items.jsonl"
+	if err := os.WriteFile(items, []byte(`{"id":"a"}`+"\n"+`{"id":"b"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(0, "import", items, "dynamodb://Orders", "--create", "--key", "id")
+	return w
+}
+
+// run runs the program in this process, and returns what it said on both streams.
+func (w *nativeWorld) run(code int, args ...string) string {
+	w.t.Helper()
+	var out bytes.Buffer
+	in := world.New()
+	in.WrapClient = func(c dynamo.Client) dynamo.Client { return metered{c, &w.units} }
+	if got := MainIn(in, args, strings.NewReader(""), &out, &out); got != code {
+		w.t.Fatalf("%q: exit code %d, want %d\n%s", args, got, code, out.String())
+	}
+	return out.String()
+}
+
+// metered counts read units, and lets the client's powers through.
+type metered struct {
+	dynamo.Client
+	units *atomic.Int64
+}
+
+func (m metered) Unwrap() dynamo.Client { return m.Client }
+
+func (m metered) Scan(ctx context.Context, req *dynamo.ScanRequest, b *item.Batch) (*dynamo.Page, error) {
+	page, err := m.Client.Scan(ctx, req, b)
+	if err == nil {
+		m.units.Add(int64(page.Units * 1000))
+	}
+	return page, err
+}
+
+func (m metered) Get(ctx context.Context, table string, keys []item.Item, b *item.Batch) (*dynamo.Page, error) {
+	page, err := m.Client.Get(ctx, table, keys, b)
+	if err == nil {
+		m.units.Add(int64(page.Units * 1000))
+	}
+	return page, err
+}
+
+// A native export reads nothing from the table, converted or not, and says so.
+func TestNativeReadsNoUnits(t *testing.T) {
+	w := newNativeWorld(t, local.Options{})
+	w.units.Store(0)
+	for _, args := range [][]string{{"s3://lake/parquet"}, {"s3://lake/written", "--format", "ion"}, {"s3://lake/csv", "--format", "csv"}} {
+		out := w.run(0, append([]string{"export", "dynamodb://Orders", "--native", "--enable-pitr"}, args...)...)
+		if !strings.Contains(out, "  read units   0\n") {
+			t.Errorf("%q:\n%s", args, out)
+		}
+	}
+	if n := w.units.Load(); n != 0 {
+		t.Errorf("native exports consumed %d thousandths of a read unit", n)
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/scan")
+	if w.units.Load() == 0 {
+		t.Error("a scan consumed none: the meter is broken")
 	}
 }
 
-// backup takes a backup and restores it under another name.
-func (n *native) backup(name string) {
-	n.t.Helper()
-	ctx := n.t.Context()
-	begun, err := n.CreateBackup(ctx, &dynamodb.CreateBackupInput{TableName: sdk.String(ordersTable), BackupName: sdk.String("whole")})
-	if err != nil {
-		n.t.Fatal(err)
+// Killed while it waits, and run again: the same export, or import, is waited for, and there is one only.
+func TestNativeKilledWaiting(t *testing.T) {
+	w := newNativeWorld(t, local.Options{})
+	for _, to := range []string{"s3://lake/written", "s3://lake/chain"} {
+		w.run(0, "export", "dynamodb://Orders", to, "--native", "--format", "ion", "--enable-pitr")
 	}
-	for {
-		out, err := n.DescribeBackup(ctx, &dynamodb.DescribeBackupInput{BackupArn: begun.BackupDetails.BackupArn})
-		if err != nil {
-			n.t.Fatal(err)
-		}
-		if out.BackupDescription.BackupDetails.BackupStatus == types.BackupStatusAvailable {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	for _, args := range [][]string{
+		{"export", "dynamodb://Orders", "s3://lake/killed", "--native", "--at", "now"},
+		{"export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain"},
+		{"import", "s3://lake/written", "dynamodb://Orders2", "--native"},
+	} {
+		w.killedWaiting(args)
 	}
-	if _, err := n.RestoreTableFromBackup(ctx, &dynamodb.RestoreTableFromBackupInput{BackupArn: begun.BackupDetails.BackupArn, TargetTableName: &name}); err != nil {
-		n.t.Fatal(err)
-	}
-	n.active(name)
+	w.run(0, "verify", "dynamodb://Orders", "s3://lake/killed")
+	w.run(0, "verify", "dynamodb://Orders", "dynamodb://Orders2")
 }
 
-func (n *native) active(name string) {
-	n.t.Helper()
-	w := dynamodb.NewTableExistsWaiter(n.Client, func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second })
-	if err := w.Wait(n.t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
-		n.t.Fatal(err)
+func (w *nativeWorld) killedWaiting(args []string) {
+	release := make(chan struct{})
+	var once sync.Once
+	free := func() { once.Do(func() { close(release) }) }
+	w.t.Cleanup(free)
+	w.openAs.Store(func() error { <-release; return nil })
+	before := w.exports.Load()
+	for kill := range 3 {
+		said := &lockedBuffer{}
+		cmd := exec.Command("dynaferry", args...)
+		cmd.Stderr, cmd.Stdout = said, said
+		if err := cmd.Start(); err != nil {
+			w.t.Fatal(err)
+		}
+		waitFor(w.t, func() bool {
+			return strings.Contains(said.String(), " has begun") || kill > 0 && strings.Contains(said.String(), "going on with plan")
+		}, said)
+		time.Sleep(time.Duration(kill*40) * time.Millisecond) // between the request and its note, or waiting
+		if err := cmd.Process.Kill(); err != nil {
+			w.t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+	}
+	free()
+	if out := w.run(0, args...); !strings.Contains(out, "going on with plan") {
+		w.t.Errorf("%q: %s", args, out)
+	}
+	if n := w.exports.Load() - before; n != 1 {
+		w.t.Errorf("%q: the service was made to begin %d", args, n)
+	}
+}
+
+// waitFor waits until a condition holds.
+func waitFor(t *testing.T, holds func() bool, said *lockedBuffer) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain; it said\n%s", said.String())
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// An export that the service gives up ends with its words and a hint; the next run is another export.
+func TestNativeFailed(t *testing.T) {
+	w := newNativeWorld(t, local.Options{})
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/ok", "--native", "--enable-pitr")
+	for _, c := range []struct {
+		err  error
+		code int
+		says []string
+	}{
+		{fault.New(fault.NotFound, "gone"), 1, []string{"S3NoSuchBucket: The specified bucket does not exist", "try: make the bucket"}},
+		{fault.New(fault.Permission, "no"), 1, []string{"S3AccessDenied: Access Denied", "try: allow s3:PutObject"}},
+		{errors.New("broken"), 75, []string{"InternalServerError: ", "try: run the same command again"}},
+	} {
+		w.openAs.Store(func() error { return c.err })
+		before := w.exports.Load()
+		for _, form := range []string{"parquet", "ion"} {
+			out := w.run(c.code, "export", "dynamodb://Orders", "s3://lake/"+form, "--native", "--format", form)
+			for _, say := range c.says {
+				if !strings.Contains(out, say) {
+					t.Errorf("%v: %s", c.err, out)
+				}
+			}
+		}
+		if n := w.exports.Load() - before; n != 2 {
+			t.Errorf("%v: %d exports", c.err, n)
+		}
+	}
+	w.openAs.Store(func() error { return nil })
+	for _, form := range []string{"parquet", "ion"} {
+		w.run(0, "export", "dynamodb://Orders", "s3://lake/"+form, "--native", "--format", form)
+		w.run(0, "verify", "dynamodb://Orders", "s3://lake/"+form)
+	}
+}
+
+// A service that holds its times is followed: what is too young is waited for, a window too short is made longer, one too
+// long is cut, and the windows of a chain touch.
+func TestNativeStrictTimes(t *testing.T) {
+	w := newNativeWorld(t, local.Options{StrictTimes: true})
+	stop := make(chan struct{})
+	var clock sync.WaitGroup
+	pace := func(rate time.Duration) {
+		stop = make(chan struct{})
+		clock.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+					w.ahead.Add(int64(rate))
+				}
+			}
+		})
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--enable-pitr", "--format", "dynamodb-json")
+	w.ahead.Add(int64(6 * time.Minute))
+	pace(30 * time.Second)
+	out := w.run(0, "export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain")
+	close(stop)
+	clock.Wait()
+	if !strings.Contains(out, "the service takes no window of") || strings.Count(out, "changes from") != 1 {
+		t.Errorf("a window of a minute:\n%s", out)
+	}
+	w.ahead.Add(int64(49 * time.Hour))
+	out = w.run(0, "export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain")
+	if strings.Count(out, "changes from") != 3 {
+		t.Errorf("49 hours:\n%s", out)
+	}
+	ends := ""
+	for line := range strings.Lines(out) {
+		if _, window, ok := strings.Cut(strings.TrimSpace(line), "changes from "); ok {
+			from, to, _ := strings.Cut(window, " to ")
+			if ends != "" && from != ends {
+				t.Errorf("a window begins at %s, the one before ends at %s", from, ends)
+			}
+			ends = to
+		}
+	}
+	// The end of the chain is the service's latest time, in whole seconds.
+	b, err := w.client.Backups(t.Context(), "Orders")
+	if last, parseErr := time.Parse(time.RFC3339, ends); err != nil || parseErr != nil || b.Latest.Sub(last) > 5*time.Second {
+		t.Errorf("the chain ends at %s, the service is at %v (%v, %v)", ends, b, err, parseErr)
 	}
 }

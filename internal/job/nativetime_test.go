@@ -1,0 +1,79 @@
+package job
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestParseMoment(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 500_000_000, time.UTC)
+	for text, want := range map[string]string{
+		"now": "2026-03-10T12:00:01Z", "-0s": "2026-03-10T12:00:01Z", "-90m": "2026-03-10T10:30:01Z", "-2d": "2026-03-08T12:00:01Z",
+		"-1d12h": "2026-03-09T00:00:01Z", "2026-01-02T03:04:05Z": "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00": "2026-01-02T03:04:05Z",
+		"2026-01-02T03:04:05.001Z": "2026-01-02T03:04:06Z",
+	} {
+		if got, err := parseMoment(text, now); err != nil || timeText(got) != want {
+			t.Errorf("%q is %s, %v, want %s", text, timeText(got), err, want)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "5m", "-5", "2026-01-02", "-d", "-99999999999d", "+1h"} {
+		if got, err := parseMoment(text, now); err == nil {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+}
+
+// Windows touch, cover the whole, are no longer than a day, and none is short because it was left over.
+func TestWindows(t *testing.T) {
+	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for length, want := range map[time.Duration]int{time.Second: 1, 24 * time.Hour: 1, 24*time.Hour + time.Second: 2, 24*time.Hour + 5*time.Minute: 2,
+		72 * time.Hour: 3, 35*24*time.Hour + 7*time.Second: 36} {
+		ws := windows(from, from.Add(length))
+		at := from
+		for _, w := range ws {
+			d := w.To.Sub(w.From)
+			if w.From != at || d <= 0 || d > windowMost || len(ws) > 1 && d < windowMost/2-time.Minute {
+				t.Errorf("%s: a window from %s to %s after %s", length, w.From, w.To, at)
+			}
+			at = w.To
+		}
+		if len(ws) != want || at != from.Add(length) {
+			t.Errorf("%s: %d windows to %s, want %d", length, len(ws), at, want)
+		}
+	}
+}
+
+func TestChain(t *testing.T) {
+	at := func(h int) time.Time { return time.Date(2026, 1, 1, h, 0, 0, 0, time.UTC) }
+	full := func(h int) link { return link{full: true, to: at(h)} }
+	inc := func(from, to int) link { return link{from: at(from), to: at(to)} }
+	for _, c := range []struct {
+		name  string
+		links []link
+		want  string
+	}{
+		{"nothing", nil, "none"},
+		{"changes of nothing", []link{inc(1, 2)}, "none"},
+		{"a full one", []link{full(3)}, "3"},
+		{"a chain in any order", []link{inc(5, 7), full(3), inc(3, 5)}, "7"},
+		{"changes of before", []link{inc(1, 2), full(3)}, "3"},
+		{"a window around the full one", []link{inc(1, 4), full(3)}, "4"},
+		{"a hole", []link{full(3), inc(3, 5), inc(7, 9)}, "5-7 9"},
+		{"a hole that was filled", []link{full(3), inc(3, 5), inc(7, 9), inc(5, 7)}, "9"},
+		{"a hole before another full one", []link{full(3), inc(5, 7), full(8), inc(8, 9)}, "9"},
+	} {
+		holes, end, err := chain(c.links)
+		got := "none"
+		if err == nil {
+			got = ""
+			for _, h := range holes {
+				got += fmt.Sprintf("%d-%d ", h.From.Hour(), h.To.Hour())
+			}
+			got += fmt.Sprint(end.Hour())
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
