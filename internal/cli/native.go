@@ -173,7 +173,7 @@ func (a *app) asker() func(string) (bool, error) {
 }
 
 // nativeImportNot are the flags of import that the service heeds none of.
-var nativeImportNot = []string{"overlay", "mode", "overwrite", "version-attribute", "dedupe", "write-units", "read-units", "consistent"}
+var nativeImportNot = []string{"overlay", "mode", "overwrite", "version-attribute", "dedupe", "overlay", "write-units", "read-units", "consistent"}
 
 // logLinesShown is how much of the service's error log a person is shown; --json has more, and the log all.
 const logLinesShown = 20

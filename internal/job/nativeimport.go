@@ -12,7 +12,6 @@ import (
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
-	"dynaferry/internal/manifest"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 	"dynaferry/internal/world"
@@ -140,6 +139,9 @@ func (j *nativeImportJob) form(ctx context.Context, src source.Source) error {
 	without := func(format string, args ...any) error {
 		return fault.Hint(fault.New(fault.User, "%s: "+format, append([]any{src.Address()}, args...)...), "import it without --native, which can")
 	}
+	if src.Info().Kind == source.KindIncremental {
+		return without("an incremental export holds changes, not items")
+	}
 	units, err := src.Units(ctx, taskBytesFiles, 1)
 	if err != nil {
 		return err
@@ -161,11 +163,6 @@ func (j *nativeImportJob) form(ctx context.Context, src source.Source) error {
 		}
 		j.set.Format, j.set.Compression = format, packing
 	}
-	if src.Info().Kind == source.KindExport {
-		if incremental, err := j.incremental(ctx, src); err != nil || incremental {
-			return cmpErr(err, without("an incremental export holds changes, not items"))
-		}
-	}
 	s := src.Spec()
 	if csv && (len(s.Dialects) > 0 || s.CSV.Infer || len(s.CSV.Nulls) > 0) {
 		return without("the service reads every CSV cell but the keys as text, and knows no --infer and no --null")
@@ -183,16 +180,6 @@ func (j *nativeImportJob) form(ctx context.Context, src source.Source) error {
 	}
 	if len(j.set.Header) > headerMax {
 		return without("the service takes %d columns, not %d", headerMax, len(j.set.Header))
-	}
-	return nil
-}
-
-// cmpErr is the first error that is one.
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -236,12 +223,6 @@ func (j *nativeImportJob) objects(ctx context.Context, src source.Source) error 
 		}
 	}
 	return nil
-}
-
-// incremental tells whether the source is an export of changes.
-func (j *nativeImportJob) incremental(ctx context.Context, src source.Source) (bool, error) {
-	s, err := manifest.ReadSummary(ctx, j.bucket, src.Spec().Dir)
-	return s.Incremental(), err
 }
 
 // state finds the state root. What lies below the import's prefix would be read as data.
