@@ -16,14 +16,19 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
+// importFlags are the flags of import.
+type importFlags struct {
+	src                   sourceFlags
+	keys                  keyFlags
+	wish                  job.ImportWish
+	create, native        bool
+	billing, owner        string
+	overlays              []string
+	readUnits, writeUnits int64
+}
+
 func (a *app) importCommand() *cobra.Command {
-	var src sourceFlags
-	var keys keyFlags
-	var wish job.ImportWish
-	var create, native bool
-	var billing, owner string
-	var overlays []string
-	var readUnits, writeUnits int64
+	o := &importFlags{}
 	cmd := &cobra.Command{
 		Use:   "import SRC dynamodb://TABLE",
 		Short: "files, exports or a table → a new or existing table",
@@ -52,72 +57,74 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
   dynaferry import s3://backup/orders dynamodb://Orders3 --native
   dynaferry import ./orders dynamodb://Orders --mode newer --version-attribute updated_at`,
 		Args: args(2, "a source and a table"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := src.spec(args[0])
-			if err != nil {
-				return err
-			}
-			if err := src.forTable(args[0]); err != nil {
-				return err
-			}
-			if err := changed(cmd, nativeImportNot, "--%s: with --native the service puts every item into a table that it makes"); native && err != nil {
-				return err
-			}
-			if err := changed(cmd, []string{"bucket-owner"}, "--%s goes with --native"); !native && err != nil {
-				return err
-			}
-			for _, name := range []string{"billing", "provision-read", "provision-write"} {
-				if cmd.Flags().Changed(name) && !create && !native {
-					return usage("--%s goes with --create", name)
-				}
-			}
-			spec.Overlay = overlaySpecs(overlays)
-			wish.Table, wish.ReadUnits = args[1], src.readUnits
-			if wish.Keys, wish.Compose, err = keys.parse(spec.Types); err != nil {
-				return err
-			}
-			if create || native {
-				wish.Create = &dynamo.Definition{Version: dynamo.DefinitionVersion, BillingMode: billing, ReadUnits: readUnits, WriteUnits: writeUnits}
-			}
-			env, err := a.env()
-			if err != nil {
-				return err
-			}
-			if native {
-				r, err := job.NewNativeImport(cmd.Context(), env, spec, wish, owner)
-				if err != nil {
-					return err
-				}
-				return a.run(cmd.Context(), env, r, a.showNativeImport)
-			}
-			r, err := job.NewImport(cmd.Context(), env, spec, wish)
-			if err != nil {
-				return err
-			}
-			return a.run(cmd.Context(), env, r, a.showImport)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, o, args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&wish.Mode, "mode", "", "put, if-absent, newer or delete (default: put, into an empty table only)")
-	f.BoolVar(&wish.Overwrite, "overwrite", false, "put over the items of a table that is not empty; see above for what that risks beside a writing application")
-	f.StringVar(&wish.Version, "version-attribute", "", "attribute that --mode newer compares")
-	f.StringVar(&wish.Dedupe, "dedupe", "last", "which of several items with one key counts: first, last or newest:ATTRIBUTE, in source order")
-	f.StringVar(&wish.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
-	f.BoolVar(&create, "create", false, "create the table, from the definition stored beside the data or from --key and --sort")
-	f.BoolVar(&native, "native", false, "let the service import (ImportTable) from S3 into a new table that it makes, without write units")
-	f.StringVar(&owner, "bucket-owner", "", "native: account that the bucket belongs to, when it is another")
-	f.StringVar(&billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
-	f.Int64Var(&readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
-	f.Int64Var(&writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
-	overlayFlag(cmd, &overlays, "when SRC is an incremental export: a further one behind it; may be repeated")
-	keys.add(cmd)
-	src.add(cmd, "")
-	src.addTable(cmd)
+	f.StringVar(&o.wish.Mode, "mode", "", "put, if-absent, newer or delete (default: put, into an empty table only)")
+	f.BoolVar(&o.wish.Overwrite, "overwrite", false, "put over the items of a table that is not empty; see above for what that risks beside a writing application")
+	f.StringVar(&o.wish.Version, "version-attribute", "", "attribute that --mode newer compares")
+	f.StringVar(&o.wish.Dedupe, "dedupe", "last", "which of several items with one key counts: first, last or newest:ATTRIBUTE, in source order")
+	f.StringVar(&o.wish.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
+	f.BoolVar(&o.create, "create", false, "create the table, from the definition stored beside the data or from --key and --sort")
+	f.BoolVar(&o.native, "native", false, "let the service import (ImportTable) from S3 into a new table that it makes, without write units")
+	f.StringVar(&o.owner, "bucket-owner", "", "native: account that the bucket belongs to, when it is another")
+	f.StringVar(&o.billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
+	f.Int64Var(&o.readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
+	f.Int64Var(&o.writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
+	overlayFlag(cmd, &o.overlays, "when SRC is an incremental export: a further one behind it; may be repeated")
+	o.keys.add(cmd)
+	o.src.add(cmd, "")
+	o.src.addTable(cmd)
 	a.jobFlags(cmd)
 	choices(cmd, "mode", job.ModePut, job.ModeIfAbsent, job.ModeNewer, job.ModeDelete)
 	choices(cmd, "dedupe", "first", "last", "newest:")
 	choices(cmd, "billing", "PAY_PER_REQUEST", "PROVISIONED")
 	return cmd
+}
+
+func (a *app) runImport(cmd *cobra.Command, o *importFlags, args []string) error {
+	spec, err := o.src.spec(args[0])
+	if err != nil {
+		return err
+	}
+	if err := o.src.forTable(args[0]); err != nil {
+		return err
+	}
+	if err := changed(cmd, nativeImportNot, "--%s: with --native the service puts every item into a table that it makes"); o.native && err != nil {
+		return err
+	}
+	if err := changed(cmd, []string{"bucket-owner"}, "--%s goes with --native"); !o.native && err != nil {
+		return err
+	}
+	for _, name := range []string{"billing", "provision-read", "provision-write"} {
+		if cmd.Flags().Changed(name) && !o.create && !o.native {
+			return usage("--%s goes with --create", name)
+		}
+	}
+	spec.Overlay = overlaySpecs(o.overlays)
+	o.wish.Table, o.wish.ReadUnits = args[1], o.src.readUnits
+	if o.wish.Keys, o.wish.Compose, err = o.keys.parse(spec.Types); err != nil {
+		return err
+	}
+	if o.create || o.native {
+		o.wish.Create = &dynamo.Definition{Version: dynamo.DefinitionVersion, BillingMode: o.billing, ReadUnits: o.readUnits, WriteUnits: o.writeUnits}
+	}
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	if o.native {
+		r, err := job.NewNativeImport(cmd.Context(), env, spec, o.wish, o.owner)
+		if err != nil {
+			return err
+		}
+		return a.run(cmd.Context(), env, r, a.showNativeImport)
+	}
+	r, err := job.NewImport(cmd.Context(), env, spec, o.wish)
+	if err != nil {
+		return err
+	}
+	return a.run(cmd.Context(), env, r, a.showImport)
 }
 
 // showImport prints what an import came to.
