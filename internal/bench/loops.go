@@ -53,7 +53,7 @@ func (b *bench) fingerprint(context.Context) error {
 	for range b.o.Runs {
 		r, err := rate(n, func() error {
 			batch.Reset()
-			batch.Src = item.WithSlack(append(batch.Src, lines...))
+			batch.Src = item.GrowSlack(append(batch.Src, lines...))
 			if _, _, err := parser.ParseLines(&batch, ddbjson.Wrapped, true, nil); err != nil {
 				return err
 			}
