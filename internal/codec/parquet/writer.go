@@ -247,6 +247,9 @@ const pieceSlots = 256
 
 // vector appends a vector to its chunk, cutting pages at row boundaries.
 func (w *Writer) vector(c *chunkWriter, v *column.Vector, rows int) error {
+	if c.leaf.MaxDef == 1 && c.leaf.MaxRep == 0 && v.Def != nil && len(v.Longs)+len(v.Doubles)+len(v.Bools)+len(v.Ends) == 0 {
+		return w.absent(c, rows)
+	}
 	maxDef, text := c.leaf.MaxDef, c.storage == asBytes || c.storage == asFixed
 	slot, value, seen := 0, 0, 0
 	for slot < v.Slots {
@@ -274,6 +277,21 @@ func (w *Writer) vector(c *chunkWriter, v *column.Vector, rows int) error {
 	}
 	if seen != rows {
 		return fault.New(fault.Bug, "vector %s has %d rows in a slab of %d", c.leaf.name(), seen, rows)
+	}
+	return nil
+}
+
+// absent appends rows without a value: what most slabs have of a rare attribute.
+func (w *Writer) absent(c *chunkWriter, rows int) error {
+	for rows > 0 {
+		n := min(rows, PageRowsMax-c.rows)
+		c.nulls(n)
+		rows -= n
+		if c.rows >= PageRowsMax {
+			if err := w.endPage(c); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
