@@ -4,6 +4,10 @@ GO ?= go
 BIN := bin/dynaferry
 export CGO_ENABLED ?= 0
 
+# The commit a build is of, for --version and bench; asked of git here, since not every machine lets go do it.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS := $(if $(COMMIT),-X dynaferry/internal/cli.Version=devel-$(COMMIT))
+
 # Packages where goroutines meet; the race detector needs a C compiler.
 RACED := ./internal/blob/... ./internal/commit ./internal/plan ./internal/dynamo/... ./internal/local/store ./internal/job
 
@@ -11,7 +15,7 @@ RACED := ./internal/blob/... ./internal/commit ./internal/plan ./internal/dynamo
 
 build:
 	@mkdir -p bin
-	$(GO) build -trimpath -o $(BIN) ./cmd/dynaferry
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/dynaferry
 
 # The main job on the embedded default: a table becomes Parquet in a bucket and comes back.
 demo: build
