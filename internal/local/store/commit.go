@@ -36,8 +36,12 @@ func (s *Store) commit(g *group) error {
 	if len(g.ops) == 0 {
 		return nil // a barrier; a frame without records would be a seal
 	}
+	s.applied.time = max(s.applied.time, s.clock().UnixMilli())
 	need := frameHeaderLen
 	for _, o := range g.ops {
+		if err := s.copyAged(o); err != nil {
+			return err
+		}
 		need += o.bound()
 	}
 	if !s.log.fits(need) {
@@ -81,9 +85,32 @@ func (s *Store) applyBatch() error {
 	return nil
 }
 
-// layOut assigns sequence numbers, the time and places to a group and returns its frame, closed.
+// copyAged puts into an operation's record what it was to point at, if that has aged since it was decided: a machine
+// may sleep for days between the two, and then the segment it stands in would go before the record does.
+func (s *Store) copyAged(o *op) (err error) {
+	if !o.tellOld || o.inline != nil {
+		return nil
+	}
+	written := o.prior.time
+	if o.before != nil {
+		if o.before.group == o.group {
+			return nil
+		}
+		written = o.before.written
+	}
+	switch {
+	case s.applied.time-written <= outlive.Milliseconds():
+	case o.before != nil:
+		o.inline = o.before.value
+	default:
+		var p pointer // still the same: nobody else writes the key while the operation is on its way
+		o.inline, _, err = s.lookup(&p, o.index, true)
+	}
+	return err
+}
+
+// layOut assigns sequence numbers and places to a group, all at the time that is applied, and returns its frame, closed.
 func (s *Store) layOut(g *group) []byte {
-	s.applied.time = max(s.applied.time, s.clock().UnixMilli())
 	s.latest.Store(s.applied.time)
 	s.applied.clean = false
 	base := s.log.active.end
@@ -94,6 +121,7 @@ func (s *Store) layOut(g *group) []byte {
 			s.applied.seq++
 			o.at = pointer{seq: s.applied.seq, time: s.applied.time}
 		}
+		o.written = s.applied.time
 		if o.kind == kindTableCreate {
 			s.applied.lastTable = max(s.applied.lastTable, o.table)
 		}

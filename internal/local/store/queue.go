@@ -25,9 +25,10 @@ type op struct {
 	tellOld bool   // the record says what was before
 	inline  []byte // which is too old to be pointed at
 
-	at    pointer // set when the frame is laid out
-	place place   // of the record, for the stream
-	group *group
+	at      pointer // set when the frame is laid out
+	written int64   // and when that was, in Unix ms: of a move not the time of what it moves
+	place   place   // of the record, for the stream
+	group   *group
 }
 
 // bound is the most the operation's record takes.

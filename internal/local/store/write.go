@@ -204,7 +204,8 @@ func (s *Store) decide(w *Write, t *turn) (Commit, error) {
 }
 
 // pointedAge is how old a version may be for a record to point at it. Segments outlive what they hold by a day, so what
-// is younger than this when it is replaced is there as long as the record that replaced it.
+// is younger than that when the record is written is there as long as the record; the hour less is for what waits its
+// turn, and copyAged for what waits longer.
 const pointedAge = 23 * time.Hour
 
 // tellOld makes the operation's record say what was before: a pointer costs no reading. old may be nil when the item
