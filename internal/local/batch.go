@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -225,9 +226,14 @@ func (c *call) batchWriteItem() error {
 
 // writeAll does what throttling lets pass in one go. The tables' items are independent of each other.
 func (c *call) writeAll(list []tableBatch) error {
+	type member struct {
+		b *tableBatch
+		j int
+	}
 	var writes []store.Write
-	var done []*deed
+	var members []member
 	var first error
+	done := 0
 	for i := range list {
 		b := &list[i]
 		for j := range b.deeds {
@@ -241,7 +247,7 @@ func (c *call) writeAll(list []tableBatch) error {
 			}
 			// What the item before it makes dearer is not known yet and charged below.
 			c.didWrite(b.table, units{base: item.WriteUnits(d.newSize)})
-			writes, done = append(writes, c.write(d)), append(done, d)
+			writes, members = append(writes, c.write(d)), append(members, member{b, j})
 		}
 	}
 	if len(writes) == 0 {
@@ -252,12 +258,27 @@ func (c *call) writeAll(list []tableBatch) error {
 		return err
 	}
 	for n, r := range results {
-		if r.Err != nil {
+		b, j := members[n].b, members[n].j
+		d := &b.deeds[j]
+		before := units{base: -item.WriteUnits(d.newSize)}
+		switch {
+		case d.held:
+			c.didWrite(d.table, before)
+			b.refused = append(b.refused, j)
+			first = cmp.Or(first, r.Err)
+			continue
+		case r.Err != nil:
 			return r.Err // those before it are durable: writing them again changes nothing
 		}
-		d := done[n]
-		d.units.base = item.WriteUnits(max(d.newSize, r.Commit.OldSize))
-		c.didWrite(d.table, units{d.units.base - item.WriteUnits(d.newSize), d.units.indexes})
+		done++
+		c.charge(d, r.Commit.OldSize, 1)
+		c.didWrite(d.table, before)
+	}
+	if done == 0 {
+		return first
+	}
+	for i := range list {
+		slices.Sort(list[i].refused)
 	}
 	return nil
 }

@@ -169,8 +169,8 @@ func (c *call) throttled(t *table, ix *servedIndex, verb string) *apiError {
 	return e
 }
 
-// mayRead and mayWrite are nil unless throttling is on and a bucket is empty: that of the table, that of the global index
-// which is read, or that of any global index, since indexes that cannot keep up hold back the writes to their table.
+// mayRead and mayWrite are nil unless throttling is on and a bucket is empty: that of the table, or of the global index which
+// is read.
 func (c *call) mayRead(t *table, ix *servedIndex) error {
 	if !c.db.opts.Throttle {
 		return nil
@@ -194,8 +194,17 @@ func (c *call) mayWrite(t *table) error {
 	if !t.limit.write.open(c.db.now()) {
 		return c.throttled(t, nil, "Write")
 	}
-	for i := range t.indexes {
-		if ix := &t.indexes[i]; !ix.Local && !ix.limit.write.open(c.db.now()) {
+	return nil
+}
+
+// mayIndex is mayWrite for the global indexes that a write changes: those that cannot keep up hold it back, as the service
+// says of their back pressure. A write that leaves an index alone does not wait for it.
+func (c *call) mayIndex(t *table, costs []float64) error {
+	if !c.db.opts.Throttle {
+		return nil
+	}
+	for i, n := range costs {
+		if ix := &t.indexes[i]; n > 0 && !ix.Local && !ix.limit.write.open(c.db.now()) {
 			return c.throttled(t, ix, "Write")
 		}
 	}

@@ -38,6 +38,7 @@ type deed struct {
 	units   units
 
 	measured bool // the units of indexes are wanted
+	held     bool // an index without capacity kept it from being done
 }
 
 // prepare holds the deed against its table's keys; after it only the item as it stands decides.
@@ -70,6 +71,10 @@ func (c *call) write(d *deed) store.Write {
 		op, raw, err := c.decide(d, old)
 		if err == nil && op != store.OpNone && d.measured {
 			d.units.indexes = d.table.indexUnits(old, raw)
+			if err = c.mayIndex(d.table, d.units.indexes); err != nil {
+				d.held = true
+				return store.OpNone, nil, err
+			}
 		}
 		return op, raw, err
 	}}
@@ -146,7 +151,20 @@ func (d *deed) update() error {
 	return d.table.checkIndexKeys(it, true)
 }
 
-// do runs the deed and charges for it, whether its condition held or not.
+// charge books what the deed has cost, whether its condition held or not, times factor. One that was held back costs nothing.
+func (c *call) charge(d *deed, oldSize int, factor float64) {
+	if d.held {
+		d.units = units{}
+		return
+	}
+	d.units.base = item.WriteUnits(max(oldSize, d.newSize))
+	if factor != 1 {
+		d.units = d.units.times(factor)
+	}
+	c.didWrite(d.table, d.units)
+}
+
+// do runs the deed and charges for it.
 func (c *call) do(d *deed) error {
 	if err := c.mayWrite(d.table); err != nil {
 		return err
@@ -155,7 +173,6 @@ func (c *call) do(d *deed) error {
 	if err != nil {
 		return err
 	}
-	d.units.base = item.WriteUnits(max(results[0].Commit.OldSize, d.newSize))
-	c.didWrite(d.table, d.units)
+	c.charge(d, results[0].Commit.OldSize, 1)
 	return results[0].Err
 }

@@ -117,7 +117,7 @@ func TestFillGoesOn(t *testing.T) {
 	}
 }
 
-// A global index has its own throughput, and holds back writes when it cannot keep up.
+// A global index has its own throughput, and holds back the writes that change it when it cannot keep up.
 func TestIndexThrottling(t *testing.T) {
 	db := newDB(t, Options{Throttle: true})
 	must(t, db, "CreateTable", `{"TableName":"hash","AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},`+
@@ -134,6 +134,19 @@ func TestIndexThrottling(t *testing.T) {
 		if i == 3 && (!strings.Contains(reply, "IndexWriteProvisionedThroughputExceeded") || !strings.Contains(reply, "table/hash/index/by-g")) {
 			t.Error(reply)
 		}
+	}
+	// It holds back what would change it, and nothing else.
+	plain, held := `{"Put":{"TableName":"hash","Item":{"pk":{"S":"p"}}}}`, `{"Put":{"TableName":"hash","Item":{"pk":{"S":"q"},"g":{"N":"2"}}}}`
+	must(t, db, "PutItem", `{"TableName":"hash","Item":{"pk":{"S":"p"},"v":{"S":"not in the index"}}}`)
+	reply := must(t, db, "BatchWriteItem", `{"RequestItems":{"hash":[{"PutRequest":{"Item":{"pk":{"S":"q"},"g":{"N":"2"}}}},`+
+		`{"PutRequest":{"Item":{"pk":{"S":"r"}}}}]}}`)
+	if !strings.Contains(reply, `{"UnprocessedItems":{"hash":[{"PutRequest":{"Item":{"pk":{"S":"q"},"g":{"N":"2"}}}}]}}`) {
+		t.Error(reply)
+	}
+	must(t, db, "TransactWriteItems", `{"TransactItems":[`+plain+`]}`)
+	if status, reply := post(db, "TransactWriteItems", `{"TransactItems":[`+plain+`,`+held+`]}`); status != 400 ||
+		!strings.Contains(reply, `[{"Code":"None"},{"Code":"ProvisionedThroughputExceeded"`) {
+		t.Error(status, reply)
 	}
 	query := `{"TableName":"hash","IndexName":"by-g","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"N":"1"}}}`
 	for range 100 { // about 37 units each, of 300

@@ -228,8 +228,9 @@ func (c *call) closeRecords(n *streamNote, it streamIterator, listed bool) error
 }
 
 // emptyAt tells whether the first page at a place is empty though there are records: the service gives such pages when
-// it has looked through a part of a shard that holds none, and readers must not take them for the end. One place in four.
+// it has looked through a part of a shard that holds none, and readers must not take them for the end. One place in four;
+// never a shard's beginning, where readers of a new stream find its first records at once, as the service's do.
 func emptyAt(shard uint32, after uint64) bool {
 	const golden = 0x9E3779B97F4A7C15
-	return bits.RotateLeft64((after+uint64(shard)+1)*golden, 2)&3 == 0
+	return after != 0 && bits.RotateLeft64((after+uint64(shard)+1)*golden, 2)&3 == 0
 }

@@ -114,6 +114,17 @@ func readStream(t testing.TB, db *DB, arn string) (records []toldRecord) {
 	return records
 }
 
+// Empty pages are in the middle of a shard only, and there they are: a reader of a new stream finds its first records at once.
+func TestEmptyPagesAreInMidShard(t *testing.T) {
+	empty := 0
+	for place := range uint64(4000) {
+		empty += btoi(emptyAt(7, place))
+	}
+	if emptyAt(7, 0) || empty < 800 || empty > 1200 {
+		t.Errorf("%d of 4000 places; the beginning: %v", empty, emptyAt(7, 0))
+	}
+}
+
 // Writers count up their items while shards split and roll under them; each item's records tell every number once, in
 // order, with the number before as old image.
 func TestStreamOrderUnderWritersAndSplits(t *testing.T) {

@@ -199,9 +199,7 @@ func (c *call) commit(tx *transaction) error {
 	for i := range tx.deeds {
 		reasons[i] = results[i].Err
 		d := &tx.deeds[i]
-		d.units.base = item.WriteUnits(max(results[i].Commit.OldSize, d.newSize))
-		d.units = d.units.times(transactFactor)
-		c.didWrite(d.table, d.units)
+		c.charge(d, results[i].Commit.OldSize, transactFactor)
 		if reasons[i] != nil && answer(reasons[i]).Status != 400 {
 			return reasons[i] // the store's, not the item's
 		}

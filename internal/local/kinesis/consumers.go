@@ -87,10 +87,7 @@ func (c *call) registerConsumer(in *registerIn) (any, error) {
 	v.need(in.StreamARN != nil, "streamARN")
 	v.need(in.ConsumerName != nil, "consumerName")
 	v.name(in.ConsumerName, "consumerName", nameMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(named{StreamARN: in.StreamARN})
+	s, err := c.asked(v, named{StreamARN: in.StreamARN})
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +143,7 @@ func (c *call) listConsumers(in *listConsumersIn) (any, error) {
 	v := &checks{}
 	v.need(in.StreamARN != nil, "streamARN")
 	v.between(in.MaxResults, "maxResults", 1, listShardsMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(named{StreamARN: in.StreamARN})
+	s, err := c.asked(v, named{StreamARN: in.StreamARN})
 	if err != nil {
 		return nil, err
 	}

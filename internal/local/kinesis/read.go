@@ -73,15 +73,11 @@ type shardIteratorIn struct {
 
 func (c *call) getShardIterator(in *shardIteratorIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.need(in.ShardId != nil, "shardId")
 	v.name(in.ShardId, "shardId", nameMax)
 	v.need(in.ShardIteratorType != nil, "shardIteratorType")
 	v.oneOf(in.ShardIteratorType, "shardIteratorType", iteratorTypes...)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}

@@ -103,15 +103,11 @@ type mergeShardsIn struct {
 
 func (c *call) mergeShards(in *mergeShardsIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.need(in.ShardToMerge != nil, "shardToMerge")
 	v.name(in.ShardToMerge, "shardToMerge", nameMax)
 	v.need(in.AdjacentShardToMerge != nil, "adjacentShardToMerge")
 	v.name(in.AdjacentShardToMerge, "adjacentShardToMerge", nameMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +148,11 @@ type updateShardCountIn struct {
 
 func (c *call) updateShardCount(in *updateShardCountIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.need(in.TargetShardCount != nil, "targetShardCount")
 	v.between(in.TargetShardCount, "targetShardCount", 1, shardCountMax)
 	v.need(in.ScalingType != nil, "scalingType")
 	v.oneOf(in.ScalingType, "scalingType", "UNIFORM_SCALING")
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}

@@ -16,11 +16,7 @@ type retentionIn struct {
 func (c *call) retention(in *retentionIn, up bool) (any, error) {
 	v := &checks{}
 	v.need(in.RetentionPeriodHours != nil, "retentionPeriodHours")
-	in.check(v)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +59,7 @@ func (c *call) updateStreamMode(in *streamModeIn) (any, error) {
 	if in.StreamModeDetails != nil {
 		v.oneOf(&in.StreamModeDetails.StreamMode, "streamModeDetails.streamMode", modeProvisioned, modeOnDemand)
 	}
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(named{StreamARN: in.StreamARN})
+	s, err := c.asked(v, named{StreamARN: in.StreamARN})
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +78,7 @@ func (c *call) updateMaxRecordSize(in *recordSizeIn) (any, error) {
 	v := &checks{}
 	v.need(in.MaxRecordSizeInKiB != nil, "maxRecordSizeInKiB")
 	v.between(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", recordKiBMin, recordKiBMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(named{StreamARN: in.StreamARN})
+	s, err := c.asked(v, named{StreamARN: in.StreamARN})
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +150,7 @@ type addTagsIn struct {
 func (c *call) addTagsToStream(in *addTagsIn) (any, error) {
 	v := &checks{}
 	v.need(len(in.Tags) > 0, "tags")
-	in.check(v)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +165,7 @@ type removeTagsIn struct {
 func (c *call) removeTagsFromStream(in *removeTagsIn) (any, error) {
 	v := &checks{}
 	v.need(len(in.TagKeys) > 0, "tagKeys")
-	in.check(v)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -208,13 +190,9 @@ type listTagsIn struct {
 
 func (c *call) listTagsForStream(in *listTagsIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.between(in.Limit, "limit", 1, tagsShown)
 	v.length(in.ExclusiveStartTagKey, "exclusiveStartTagKey", 1, tagKeyMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}

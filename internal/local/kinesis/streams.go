@@ -49,6 +49,15 @@ func ARN(region, name string) string {
 // check adds what is wrong with the naming to the violations of a request.
 func (n named) check(v *checks) { v.name(n.StreamName, "streamName", nameMax) }
 
+// asked finds the stream of a request when nothing is wrong with the naming nor with what v has judged of the rest.
+func (c *call) asked(v *checks, n named) (*stream, error) {
+	n.check(v)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	return c.stream(n)
+}
+
 // stream finds the stream of a request.
 func (c *call) stream(n named) (*stream, error) {
 	name := ""
@@ -168,14 +177,9 @@ type deleteStreamIn struct {
 }
 
 func (c *call) deleteStream(in *deleteStreamIn) (any, error) {
-	v := &checks{}
-	in.check(v)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
 	c.change.Lock()
 	defer c.change.Unlock()
-	s, err := c.stream(in.named)
+	s, err := c.asked(&checks{}, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -243,13 +247,9 @@ var monitoring = []map[string][]string{{"ShardLevelMetrics": {}}}
 
 func (c *call) describeStream(in *describeStreamIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.between(in.Limit, "limit", 1, describeMax)
 	v.name(in.ExclusiveStartShardId, "exclusiveStartShardId", nameMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -280,12 +280,7 @@ func (c *call) describeStream(in *describeStreamIn) (any, error) {
 }
 
 func (c *call) describeSummary(in *named) (any, error) {
-	v := &checks{}
-	in.check(v)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(*in)
+	s, err := c.asked(&checks{}, *in)
 	if err != nil {
 		return nil, err
 	}

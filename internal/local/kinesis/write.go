@@ -73,12 +73,8 @@ func (p *put) fits(d *description, at string) error {
 
 func (c *call) putRecord(in *putRecordIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	p := readPut(v, "", in.Data, in.PartitionKey, in.ExplicitHashKey)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +124,6 @@ type putRecordsResult struct {
 
 func (c *call) putRecords(in *putRecordsIn) (any, error) {
 	v := &checks{}
-	in.check(v)
 	v.need(in.Records != nil, "records")
 	switch n := len(in.Records); {
 	case in.Records != nil && n == 0:
@@ -143,10 +138,7 @@ func (c *call) putRecords(in *putRecordsIn) (any, error) {
 		puts[i] = readPut(v, member("records", i), r.Data, r.PartitionKey, r.ExplicitHashKey)
 		total += len(puts[i].data) + len(puts[i].key)
 	}
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	s, err := c.stream(in.named)
+	s, err := c.asked(v, in.named)
 	if err != nil {
 		return nil, err
 	}
