@@ -1,14 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,12 +37,6 @@ func engineCode(_ *cobra.Command, err error) (int, bool) {
 	}
 	return 0, false
 }
-
-// arrayIndexes are the variables in which engines tell a member of an array its number, and where each counts from.
-var arrayIndexes = []struct {
-	name string
-	from int
-}{{"AWS_BATCH_JOB_ARRAY_INDEX", 0}, {"JOB_COMPLETION_INDEX", 0}, {"SLURM_ARRAY_TASK_ID", 0}}
 
 func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -132,147 +122,20 @@ func cutPlan(address string) (root, id string, ok bool) {
 	return root, id, true
 }
 
-func (a *app) taskCommand() *cobra.Command {
-	var address string
-	var index, share int
-	var tuning job.Tuning
-	cmd := &cobra.Command{
-		Use:   "task --plan ADDRESS [--index N]",
-		Short: "run tasks of a plan: one by its index, or those given on stdin",
-		Long: `task runs one task of a plan, as often as an engine likes. With --index, or inside an array job (AWS_BATCH_JOB_ARRAY_INDEX,
-JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID), it runs that one. Else it reads JSON task lines {"index":N} from stdin and writes one
-JSON result line each; a task that can never work is a result with "poison" there, since Spark would retry any exit code but 0.
-
-Exit codes: 0 done (by this or another attempt), 64 poison: never retry (index mode), 70 a bug, 75 retry.`,
-		Example: `  dynaferry task --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000 --index 7`,
-		Args:    args(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if address == "" {
-				return usage("%s: --plan is missing: the address that dynaferry plan printed", cmd.Name())
-			}
-			if share < 1 {
-				return usage("--share %d: it is 1 or more", share)
-			}
-			one := cmd.Flags().Changed("index")
-			if !one {
-				var err error
-				if index, one, err = arrayIndex(); err != nil {
-					return &engineError{exitPoison, err}
-				}
-			}
-			st, p, env, err := a.openPlan(cmd, address)
-			if err != nil {
-				return classify(err)
-			}
-			env.Share = 1 / float64(share)
-			if err := job.Retune(p, tuning); err != nil {
-				return classify(err)
-			}
-			j, err := job.New(env, st, p)
-			if err != nil {
-				return classify(err)
-			}
-			if one {
-				_, err := a.runTask(cmd, env, st, p, j, index)
-				return classify(err)
-			}
-			return a.tasksFromStdin(cmd, env, st, p, j)
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&address, "plan", "", "address of the plan, as dynaferry plan printed it")
-	f.IntVar(&index, "index", -1, "index of the task")
-	f.IntVar(&share, "share", 1, "how many tasks run at once elsewhere: this one takes that part of the budgets")
-	f.StringVar(&tuning.ReadUnits, "read-units", "", "read capacity for all tasks together (default: as the plan was made with)")
-	f.StringVar(&tuning.WriteUnits, "write-units", "", "write capacity, likewise")
-	f.IntVar(&a.flags.workers, "workers", 1, "processors to use")
-	f.StringVar(&a.flags.memory, "memory", "256MiB", "memory to stay below")
-	return cmd
-}
-
-// arrayIndex reads the number that an array engine gave this process; one is false where none did.
-func arrayIndex() (index int, one bool, err error) {
-	for _, v := range arrayIndexes {
-		text := os.Getenv(v.name)
-		if text == "" {
-			continue
-		}
-		// To read stdin instead would find nothing there and be done.
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return 0, true, fault.Hint(fault.New(fault.User, "%s is %q, no number of a task", v.name, text), "say which task it is: --index 0")
-		}
-		return n - v.from, true, nil
-	}
-	return 0, false, nil
-}
-
-func (a *app) runTask(cmd *cobra.Command, env *job.Env, st plan.State, p *plan.Plan, j plan.Job, index int) (plan.Result, error) {
-	tasks, err := plan.Tasks(cmd.Context(), st, p)
-	if err != nil {
-		return plan.Result{}, err
-	}
-	if index < 0 || index >= len(tasks) {
-		return plan.Result{}, fault.New(fault.User, "plan %s has tasks 0 to %d, not %d", p.ID, len(tasks)-1, index)
-	}
-	return plan.RunTask(cmd.Context(), st, p, j, tasks[index], plan.RunOptions{Workers: 1, Meter: env.Meter})
-}
-
 // classify turns an error of a task or commit into the contract's exit codes.
 func classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	code := exitPoison
-	switch k := fault.KindOf(err); {
-	case k.Retryable(), k == fault.Permission:
-		code = exitRetry
-	case k == fault.Bug:
+	var poisoned *plan.PoisonError
+	code := exitRetry
+	switch {
+	case plan.IsPoison(err), errors.As(err, &poisoned):
+		code = exitPoison
+	case fault.KindOf(err) == fault.Bug:
 		code = exitBug
 	}
 	return &engineError{code, err}
-}
-
-// taskLine is what stdin gives and stdout answers.
-type taskLine struct {
-	Type   string          `json:"type,omitempty"`
-	Index  *int            `json:"index"`
-	Poison string          `json:"poison,omitempty"`
-	Result json.RawMessage `json:"result,omitempty"`
-}
-
-func (a *app) tasksFromStdin(cmd *cobra.Command, env *job.Env, st plan.State, p *plan.Plan, j plan.Job) error {
-	lines := bufio.NewScanner(a.in)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" {
-			continue // an empty partition
-		}
-		var line taskLine
-		if err := json.Unmarshal([]byte(text), &line); err != nil || line.Index == nil {
-			return &engineError{exitPoison, fault.New(fault.User, `stdin: %q is no task line; it is {"index":N}`, text)}
-		}
-		res, err := a.runTask(cmd, env, st, p, j, *line.Index)
-		answer := taskLine{Type: "result", Index: line.Index}
-		if err != nil {
-			if err := classify(err); !isPoisonCode(err) {
-				return err
-			}
-			answer.Poison = err.Error()
-		} else {
-			answer.Result = res.Body
-		}
-		if err := a.printJSON(a.out, answer); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}
-
-func isPoisonCode(err error) bool {
-	var e *engineError
-	return errors.As(err, &e) && e.code == exitPoison
 }
 
 func (a *app) commitCommand() *cobra.Command {
@@ -283,7 +146,8 @@ func (a *app) commitCommand() *cobra.Command {
 		Long: `commit checks that every task has a result and makes them visible. It may be run by anybody, any number of times.
 
 Exit codes: 0 done, 75 tasks are missing or the outcome is unknown: run them, commit again; 76 a second round is needed: its plan's
-address is printed, run its tasks and commit that one; 64 it can never work, 70 a bug, 3 done with dead letters, 4 not equal (verify).`,
+address is printed, run its tasks and commit that one; 64 it can never work, or a task is poison: the first and its reason are named;
+70 a bug, 3 done with dead letters, 4 not equal (verify).`,
 		Example: `  dynaferry commit --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000`,
 		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -299,6 +163,9 @@ address is printed, run its tasks and commit that one; 64 it can never work, 70 
 				return classify(err)
 			}
 			end, err := plan.Commit(cmd.Context(), st, p, j, plan.RunOptions{Meter: env.Meter, Writer: env.Version})
+			if poisoned := (*plan.PoisonError)(nil); errors.As(err, &poisoned) {
+				err = fault.Hint(err, "once that is mended: dynaferry task --plan %s --index %d, then commit again", address, poisoned.Index)
+			}
 			if err != nil {
 				return classify(err)
 			}

@@ -365,6 +365,9 @@ func (a *app) showEngine(record job.Record, first bool) error {
 		if r.Error != "" {
 			text += ", " + r.Error
 		}
+		if r.Poison != "" {
+			text += ", poison: " + r.Poison
+		}
 		a.line(fmt.Sprint(r.Index), "%s", text)
 	case job.CommitRecord:
 		a.head("%s", r.Address)

@@ -24,7 +24,7 @@ are left out where they say nothing. New members may come; what is here stays.
 On stderr: ` + "`message` (`message`), `progress` (`items`, `bytes`, `seconds`, `counters`)" + ` once a minute, and at the end of a run that failed
 ` + "`error`: `error`, `kind`, `hint`, `exit`, and the place: `file`, `line`, `offset`, `path`" + `.
 
-On stdout, beside the objects below, ` + "`plan` and `task` print `plan` (`plan`, `tasks`) and `result` (`index`, `result`, `poison`), `commit` prints\n`second-round` (`plan`), and `local` prints `local` (`dynamodb`, `s3`, `dir`, `environment`)" + `.
+On stdout, beside the objects below, ` + "`plan` and `task` print `plan` (`plan`, `tasks`) and `result` (`index`, `result`, or\n`plan`, `poison`, `kind`, `hint`, `file`, `line`, `offset`, `path`), `commit` prints `second-round` (`plan`), and `local` prints `local` (`dynamodb`, `s3`, `dir`, `environment`)" + `.
 `)
 	files, err := filepath.Glob("../job/*.go")
 	if err != nil || len(files) == 0 {

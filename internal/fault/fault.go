@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -36,6 +37,11 @@ func (k Kind) String() string {
 		return kindNames[k]
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// ParseKind finds the kind of a name that String gave; a name of a later program is Bug.
+func ParseKind(name string) Kind {
+	return Kind(max(0, slices.Index(kindNames[:], name)))
 }
 
 // Retryable tells whether the same call may pass later without anybody changing anything.

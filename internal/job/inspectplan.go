@@ -58,6 +58,7 @@ type TaskRecord struct {
 	Attempt    string          `json:"attempt,omitempty"`
 	Reopened   string          `json:"reopened,omitempty"` // why the generation before did not count
 	Error      string          `json:"error,omitempty"`    // a result that cannot be read
+	Poison     string          `json:"poison,omitempty"`   // why the last attempt of an open task failed for good
 	Task       json.RawMessage `json:"task"`
 	Result     json.RawMessage `json:"result,omitempty"`
 }
@@ -172,6 +173,10 @@ func (i *inspection) tasks(st plan.State, p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
+	notes, err := results.Poisoned(i.ctx)
+	if err != nil {
+		return err
+	}
 	for n, t := range tasks {
 		r := TaskRecord{Type: "task", Index: n, State: "open", Generation: results.Generation(n), Task: t.Body}
 		if r.Generation > 0 {
@@ -189,6 +194,13 @@ func (i *inspection) tasks(st plan.State, p *plan.Plan) error {
 				return err
 			}
 			r.Attempt, r.Result = res.Attempt, res.Body
+		}
+		if notes[n] != "" {
+			poison, err := plan.ReadPoison(i.ctx, st, notes[n])
+			if err != nil {
+				return err
+			}
+			r.Poison = poison.Message
 		}
 		if err := i.emit(r); err != nil {
 			return err

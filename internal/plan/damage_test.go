@@ -40,12 +40,8 @@ func TestStagedDataChangedAfterTheResult(t *testing.T) {
 			}
 			st, job := State{Bucket: b, Prefix: "_dynaferry"}, &counting{}
 			p := begin(t, st, spec(`{}`, 3), false).Plan
-			tasks, err := Tasks(t.Context(), st, p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, task := range tasks {
-				if _, err := RunTask(t.Context(), st, p, job, task, RunOptions{}); err != nil {
+			for i := range p.Tasks {
+				if _, err := RunTask(t.Context(), st, p, job, i, RunOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,12 +65,8 @@ func TestStagedDataChangedAfterTheResult(t *testing.T) {
 func TestDamagedResultIsTheCommitsToHeal(t *testing.T) {
 	st, job := newState(t), &counting{}
 	p := begin(t, st, spec(`{}`, 2), false).Plan
-	tasks, err := Tasks(t.Context(), st, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, task := range tasks {
-		if _, err := RunTask(t.Context(), st, p, job, task, RunOptions{}); err != nil {
+	for i := range p.Tasks {
+		if _, err := RunTask(t.Context(), st, p, job, i, RunOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,13 +74,13 @@ func TestDamagedResultIsTheCommitsToHeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The engine runs the task again before it commits, as it may.
-	if _, err := RunTask(t.Context(), st, p, job, tasks[1], RunOptions{}); err != nil {
+	if _, err := RunTask(t.Context(), st, p, job, 1, RunOptions{}); err != nil {
 		t.Errorf("the task is called poison: %v", err)
 	}
 	if _, err := Commit(t.Context(), st, p, job, RunOptions{}); err != ErrReopened {
 		t.Errorf("commit: %v", err)
 	}
-	if _, err := RunTask(t.Context(), st, p, job, tasks[1], RunOptions{}); err != nil {
+	if _, err := RunTask(t.Context(), st, p, job, 1, RunOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if end, err := Commit(t.Context(), st, p, job, RunOptions{}); err != nil || string(end.Report) != "1" {
@@ -100,11 +92,7 @@ func TestDamagedResultIsTheCommitsToHeal(t *testing.T) {
 func TestSealedMeanwhile(t *testing.T) {
 	st, job := newState(t), &counting{}
 	p := begin(t, st, spec(`{}`, 1), false).Plan
-	tasks, err := Tasks(t.Context(), st, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := RunTask(t.Context(), st, p, job, tasks[0], RunOptions{}); err != nil {
+	if _, err := RunTask(t.Context(), st, p, job, 0, RunOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	slow := &sealing{counting: job, st: st, p: p}

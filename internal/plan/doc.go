@@ -7,6 +7,7 @@
 //	<state>/plans/<planId>/tasks           one line a task
 //	<state>/plans/<planId>/results/<i>.<g> put if absent: the first attempt of generation g wins
 //	<state>/plans/<planId>/reopened/<i>.<g> put by the commit alone: generation g of task i is open, and why
+//	<state>/plans/<planId>/poisoned/…      notes of why attempts can never pass, for the commit to say
 //	<state>/plans/<planId>/sealed          the generations that count, fixed by the first commit that found them whole
 //	<state>/plans/<planId>/staged/…        data and side objects of attempts, named by attempt
 //	<state>/plans/<planId>/commit          the end: committed, superseded by a second round, or given up

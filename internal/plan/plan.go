@@ -372,6 +372,14 @@ type Task struct {
 
 // Tasks reads and checks the plan's tasks.
 func Tasks(ctx context.Context, st State, p *Plan) ([]Task, error) {
+	tasks, err := readTasks(ctx, st, p)
+	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
+		return readTasks(ctx, st, p) // they may have been damaged on their way
+	}
+	return tasks, err
+}
+
+func readTasks(ctx context.Context, st State, p *Plan) ([]Task, error) {
 	name := tasksName(st, p.ID, p.Format)
 	lines, err := readAll(ctx, st.Bucket, name)
 	if err != nil {

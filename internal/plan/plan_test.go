@@ -382,7 +382,7 @@ func TestFirstAttemptWins(t *testing.T) {
 	for i := range results {
 		wait.Go(func() {
 			var err error
-			if results[i], err = runTask(context.Background(), st, p, job, tasks[0], 0, false, RunOptions{}); err != nil {
+			if results[i], err = runTask(context.Background(), st, p, job, tasks[0], 0, RunOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -427,12 +427,8 @@ func TestSecondRound(t *testing.T) {
 	// The engine's way: commit says superseded, its next plan is run and committed.
 	p = begin(t, st, spec(`{"engine":1}`, 2), false).Plan
 	for round := 0; ; round++ {
-		tasks, err := Tasks(t.Context(), st, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, task := range tasks {
-			if _, err := RunTask(t.Context(), st, p, job, task, RunOptions{}); err != nil {
+		for i := range p.Tasks {
+			if _, err := RunTask(t.Context(), st, p, job, i, RunOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -457,8 +453,7 @@ func TestAbandoned(t *testing.T) {
 	st, job := newState(t), &counting{rounds: 1}
 	s := spec(`{}`, 1)
 	p := begin(t, st, s, false).Plan
-	tasks, _ := Tasks(t.Context(), st, p)
-	if _, err := RunTask(t.Context(), st, p, job, tasks[0], RunOptions{}); err != nil {
+	if _, err := RunTask(t.Context(), st, p, job, 0, RunOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	end, err := Commit(t.Context(), st, p, job, RunOptions{})
@@ -523,7 +518,7 @@ func TestLook(t *testing.T) {
 	if err := look(0); err != nil {
 		t.Error(err)
 	}
-	if _, err := RunTask(t.Context(), st, p, job, tasks[0], RunOptions{}); err != nil {
+	if _, err := RunTask(t.Context(), st, p, job, 0, RunOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := look(0); !errors.Is(err, ErrDecided) {

@@ -195,12 +195,12 @@ func Tell(ctx context.Context, st State, p *Plan) error {
 		}
 		p = parent
 	}
-	_, err := commit.Put(ctx, st.Bucket, st.Name("plans", p.ID, "told"), json.RawMessage(`{}`), commit.Options{Deadline: tellWithin})
+	_, err := commit.Put(ctx, st.Bucket, st.Name("plans", p.ID, "told"), json.RawMessage(`{}`), commit.Options{Deadline: noteWithin})
 	return err
 }
 
-// tellWithin bounds how long a finished job waits for its note: it is no part of what was asked for.
-const tellWithin = 10 * time.Second
+// noteWithin bounds how long a job waits for a note: it is no part of what was asked for.
+const noteWithin = 10 * time.Second
 
 func finish(ctx context.Context, st State, p *Plan, end End) (End, error) {
 	body, err := json.Marshal(end)

@@ -26,7 +26,7 @@ import (
 type Job interface {
 	// Task does one task and returns the body of its result. It may die or be doubled at any point: what it writes
 	// to files goes below a.Staged, what it writes to a table follows a.Look. Errors: Retryable kinds are tried again,
-	// Corrupt once, all others are poison.
+	// Corrupt once, the others are poison (IsPoison) or end the run.
 	Task(ctx context.Context, a *Attempt) (json.RawMessage, error)
 
 	// Check tells whether the data that a winning result names is still there and whole. An error of kind Corrupt or
@@ -121,22 +121,40 @@ func bootTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// RunTask makes one attempt at task index unless it is done, and decides its result. It returns the result that stands.
-func RunTask(ctx context.Context, st State, p *Plan, job Job, task Task, o RunOptions) (Result, error) {
+// RunTask is what an engine runs for task index: an attempt, unless the task is done, that decides its result. It returns the
+// result that stands. Why a task is poison (IsPoison) is noted beside the results, for the commit to say.
+func RunTask(ctx context.Context, st State, p *Plan, job Job, index int, o RunOptions) (Result, error) {
+	if index < 0 || index >= p.Tasks {
+		return Result{}, fault.New(fault.User, "plan %s has tasks 0 to %d, not %d", p.ID, p.Tasks-1, index)
+	}
 	results, err := ListResults(ctx, st, p)
 	if err != nil {
 		return Result{}, err
 	}
-	if task.Index < 0 || task.Index >= p.Tasks {
-		return Result{}, fault.New(fault.User, "plan %s has tasks 0 to %d, not %d", p.ID, p.Tasks-1, task.Index)
+	if results.Done(index) {
+		return standing(ctx, st, p, index, results.Generation(index))
 	}
-	return runTask(ctx, st, p, job, task, results.Generation(task.Index), results.Done(task.Index), o)
+	o.Tries = 1 // the engine tries again
+	res, err := attempt(ctx, st, p, job, index, results.Generation(index), o)
+	if IsPoison(err) && ctx.Err() == nil {
+		// Where the note has to wait for its store so does the verdict; where it may not be written the verdict is told alone.
+		if noted := notePoison(ctx, st, p, index, results.Generation(index), err); fault.Retryable(noted) {
+			return Result{}, fmt.Errorf("note that a task is poison (%w): %w", noted, err)
+		}
+	}
+	return res, err
 }
 
-func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, done bool, o RunOptions) (Result, error) {
-	if done {
-		return standing(ctx, st, p, task.Index, generation)
+// attempt reads the task and tries it.
+func attempt(ctx context.Context, st State, p *Plan, job Job, index, generation int, o RunOptions) (Result, error) {
+	tasks, err := Tasks(ctx, st, p)
+	if err != nil {
+		return Result{}, err
 	}
+	return retryTask(ctx, st, p, job, tasks[index], generation, o)
+}
+
+func runTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) (Result, error) {
 	a := &Attempt{Plan: p, State: st, Task: task, Generation: generation, ID: newAttempt(), Workers: max(1, o.Workers), Meter: o.Meter,
 		LookEvery: o.LookEvery}
 	if a.Meter == nil {
@@ -269,7 +287,10 @@ func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) err
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return retryTask(ctx, st, p, job, tasks[i], results.Generation(i), o) })
+		group.Go(func() error {
+			_, err := retryTask(ctx, st, p, job, tasks[i], results.Generation(i), o)
+			return err
+		})
 	}
 	return group.Wait()
 }
@@ -277,22 +298,23 @@ func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) err
 // damagedTries is how often a task is tried again after it met damaged data.
 const damagedTries = 1
 
-func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) error {
+func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) (Result, error) {
 	tries := o.Tries
 	if tries == 0 {
 		tries = 3
 	}
 	damaged := 0
-	for try := 1; ; try++ {
-		_, err := runTask(ctx, st, p, job, task, generation, false, o)
+	for try := 1; ; {
+		res, err := runTask(ctx, st, p, job, task, generation, o)
 		if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil && damaged < damagedTries {
 			// What was damaged on its way is whole when it is read again; what is damaged where it lies fails again.
 			damaged++
 			continue
 		}
 		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown || try == tries {
-			return err
+			return res, err
 		}
+		try++
 	}
 }
 
@@ -319,8 +341,7 @@ func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End,
 		return End{}, err
 	}
 	if pending := results.Pending(); len(pending) > 0 {
-		return End{}, fault.Hint(fault.New(fault.Unavailable, "plan %s: %d of %d tasks have no result, the first is %d", p.ID, len(pending), p.Tasks, pending[0]),
-			"run those tasks, then commit again")
+		return End{}, results.unfinished(ctx, pending)
 	}
 	if err := settle(ctx, st, p, results, job); err != nil {
 		return End{}, err
