@@ -14,6 +14,7 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/manifest"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 	"dynaferry/internal/world"
@@ -263,14 +264,29 @@ func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.
 // folderOf is the address that a source's state stands below: a folder or prefix, never a single file.
 func folderOf(src source.Source) world.Address {
 	at := src.Address()
-	manifests := strings.HasPrefix(path.Base(filepath.ToSlash(at.Path)), "manifest-") && src.Info().Kind != source.KindDataset
-	if spec := src.Spec(); spec.Kind == source.KindFiles && spec.File || manifests {
+	spec := src.Spec()
+	base := path.Base(filepath.ToSlash(at.Path))
+	manifests := strings.HasPrefix(base, "manifest-") && spec.Kind != source.KindDataset
+	if spec.Kind == source.KindFiles && spec.File || manifests || base == "data" && insideExport(at, spec) {
 		at.Path = filepath.ToSlash(filepath.Dir(filepath.FromSlash(at.Path)))
 		if at.Path == "." {
 			at.Path = ""
 		}
 	}
 	return at
+}
+
+// insideExport tells whether an address that ends in data is an export's folder of data, in which nothing else may lie: neither we
+// nor ImportTable would take it for whole.
+func insideExport(at world.Address, spec source.Spec) bool {
+	above := path.Dir("/" + filepath.ToSlash(at.Path))
+	switch spec.Kind {
+	case source.KindExport:
+		return strings.HasSuffix(above, "/"+spec.Dir)
+	case source.KindIncremental:
+		return strings.Contains(above+"/", "/"+manifest.Folder+"/")
+	}
+	return false
 }
 
 func userState() (string, error) {

@@ -179,6 +179,18 @@ func TestNotWhole(t *testing.T) {
 	}
 }
 
+// What a program keeps for itself in the data folder is none of the export's.
+func TestOthersNotes(t *testing.T) {
+	w := newWorld(t)
+	w.export("", "")
+	for _, name := range []string{"_SUCCESS", ".spark-staging/part", "_dynaferry/plans/x/plan", "below/_tmp/x"} {
+		w.put(exportDir+"/data/"+name, "")
+	}
+	if e, err := Open(t.Context(), w.b, ""); err != nil || len(e.Files) != 2 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // Keys that would lead out of the export's own folder are refused, whatever they try.
 func TestTraversal(t *testing.T) {
 	for _, key := range []string{"", "/etc/passwd", "../../etc/passwd", exportDir + "/data/../../../secret", "s3://other/" + exportDir + "/data/x", `AWSDynamoDB\..\x`,

@@ -233,8 +233,9 @@ func (e *Export) compare(ctx context.Context, b blob.Bucket, named map[string]in
 				return nil, fmt.Errorf("list %s: %w", at(b, folder), err)
 			}
 			sizes[info.Name] = info.Size
-			// The shared data folder of incremental exports holds other exports' files; a full export's own holds none.
-			if _, known := named[info.Name]; !known && folder == own && !e.Summary.Incremental() {
+			// The shared data folder of incremental exports holds other exports' files; a full export's own holds none, but
+			// perhaps what a program keeps for itself.
+			if _, known := named[info.Name]; !known && folder == own && !e.Summary.Incremental() && !hidden(info.Name[len(own):]) {
 				problems = append(problems, fmt.Sprintf("%s is not in the list", at(b, info.Name)))
 			}
 		}
@@ -248,6 +249,11 @@ func (e *Export) compare(ctx context.Context, b blob.Bucket, named map[string]in
 		f.Size = size
 	}
 	return problems, nil
+}
+
+// hidden follows Hive: names that begin with _ or . are no data, in any folder.
+func hidden(name string) bool {
+	return strings.HasPrefix(name, "_") || strings.HasPrefix(name, ".") || strings.Contains(name, "/_") || strings.Contains(name, "/.")
 }
 
 func readAll(ctx context.Context, b blob.Bucket, name string) ([]byte, error) {

@@ -130,6 +130,9 @@ func (st *stream) openPlain(ctx context.Context, b blob.Bucket) (io.Reader, erro
 		st.sum = md5.New()
 		st.raw = io.TeeReader(body, st.sum)
 	}
+	if info.Size == 0 && st.file.Items == 0 { // what lies there for a partition without items need not be compressed
+		return st.raw, nil
+	}
 	plain := compress.NewReader(st.raw, compress.Codec(st.file.Compression), compress.Limits{RatioAfter: ratioAfter})
 	st.closers = append(st.closers, plain)
 	return plain, nil
