@@ -35,8 +35,8 @@ func TestMemory(t *testing.T) {
 	}{
 		{"convert parquet", n, []string{"convert", mixed, filepath.Join(dir, "parquet"), "--key", "pk", "--sort", "sk"}},
 		{"convert partitioned", n, []string{"convert", mixed, filepath.Join(dir, "parts"), "--partition", "kind"}},
-		{"convert overlay", n + 2*n/5, bigOverlay(t, dir, mixed, n)},
-		{"convert overlay partitioned", n + 2*n/5, append(bigOverlay(t, filepath.Join(dir, "again"), mixed, n), "--partition", "kind")},
+		{"convert overlay", n + 2*n/5, bigOverlay(t, filepath.Join(dir, "big"), n)},
+		{"convert overlay partitioned", n + 2*n/5, append(bigOverlay(t, filepath.Join(dir, "again"), n), "--partition", "kind")},
 		{"convert csv", n, []string{"convert", mixed, filepath.Join(dir, "csv"), "--format", "csv"}},
 		{"convert large", nBig, []string{"convert", big, filepath.Join(dir, "large")}},
 		{"convert large partitioned", nBig, []string{"convert", big, filepath.Join(dir, "large-parts"), "--partition", "region"}},

@@ -2,7 +2,6 @@ package faulttest
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -311,74 +310,6 @@ func TestOverlay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// bigOverlay writes a base of n items as a native export and windows that change many of them, and returns the arguments of
-// the convert that joins them.
-func bigOverlay(t *testing.T, dir, items string, n int) []string {
-	t.Helper()
-	base := filepath.Join(dir, "big", "AWSDynamoDB", "base")
-	data := filepath.Join(base, "data", "a.json.gz")
-	if err := os.MkdirAll(filepath.Dir(data), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Link(items, data); err != nil {
-		t.Fatal(err)
-	}
-	one := func(id, name string, records int, of string) []manifest.File {
-		return []manifest.File{{ItemCount: int64(records), MD5: manifest.MD5(read(t, of)), ETag: "x-1", Key: "AWSDynamoDB/" + id + "data/" + name}}
-	}
-	writeManifests(t, base, "base", manifest.Summary{Version: manifest.FullVersion, OutputFormat: "DYNAMODB_JSON",
-		ExportTime: second(0).Format(manifest.TimeLayout)}, one("base/", "a.json.gz", n, data))
-	args := []string{"convert", base, filepath.Join(dir, "big-out")}
-	for w := range 2 {
-		id := fmt.Sprintf("w%d", w)
-		file := filepath.Join(dir, "big", "AWSDynamoDB", "data", id+".json.gz")
-		records := changesInto(t, file, n, w)
-		writeManifests(t, filepath.Join(dir, "big", "AWSDynamoDB", id), id, manifest.Summary{Version: manifest.IncrementalVersion, ExportType: "INCREMENTAL_EXPORT",
-			OutputFormat: "DYNAMODB_JSON", OutputView: "NEW_AND_OLD_IMAGES", ExportFromTime: second(3600 * w).Format(manifest.TimeLayout),
-			ExportToTime: second(3600 * (w + 1)).Format(manifest.TimeLayout)}, one("", id+".json.gz", records, file))
-		args = append(args, "--overlay", filepath.Join(dir, "big", "AWSDynamoDB", id))
-	}
-	return args
-}
-
-// changesInto writes changes of two fifths of the mixed items, a tenth of them deletions.
-func changesInto(t *testing.T, name string, n, window int) (records int) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w, _ := gzip.NewWriterLevel(f, gzip.BestSpeed)
-	for i := window; i < n; i += 5 {
-		raw := itemtest.AppendMixed(nil, 3, uint64(i))
-		it, err := ddbjson.ParseItem(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys := item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S}, Range: item.KeyAttr{Name: "sk", Type: item.S}}
-		key, err := keys.AppendKeyJSON(nil, it)
-		if err != nil {
-			t.Fatal(err)
-		}
-		line := fmt.Sprintf(`{"Metadata":{"WriteTimestampMicros":{"N":"1"}},"Keys":%s,"OldImage":%s`, key, raw)
-		if i%10 != 0 {
-			line += fmt.Sprintf(`,"NewImage":{"window":{"N":"%d"},%s`, window, raw[1:])
-		}
-		if _, err := w.Write(append([]byte(line), "}\n"...)); err != nil {
-			t.Fatal(err)
-		}
-		records++
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return records
 }
 
 // overlayScenarios are commands of several rounds over one history, to be killed.

@@ -245,7 +245,7 @@ func (t *changeTask) spill(ctx context.Context, a *plan.Attempt, o *Overlay, mem
 		return nil, err
 	}
 	defer out.Abandon()
-	hashes := blob.NewWriter(ctx, a.State.Bucket, a.Staged("changed"), blob.WriterOptions{Flight: 1})
+	hashes := blob.NewWriter(ctx, a.State.Bucket, a.Staged("changed"), blob.WriterOptions{PartBytes: blob.PartBytesMin, Flight: 1})
 	defer hashes.Close()
 	words := bufio.NewWriterSize(hashes, 64<<10)
 	var route sink.Route
@@ -295,7 +295,7 @@ func bucketName(n int) string { return fmt.Sprintf("%04d", n) }
 
 // changed is a filter of the keys that have changes: whoever is not in it has none, one in eighty of those that have
 // none is in it all the same.
-type changed struct{ bits []uint64 }
+type changed struct{ bits []byte }
 
 // The filter takes ten bits a key, up to a size that leaves the memory budget alone; beyond, more items take the detour.
 const (
@@ -305,25 +305,24 @@ const (
 )
 
 func newChanged(keys int64) *changed {
-	words := min(keys*changedBitsPerKey/64+1, changedBytesMax/8)
-	return &changed{make([]uint64, words)}
+	return &changed{make([]byte, min(keys*changedBitsPerKey/8+1, changedBytesMax))}
 }
 
 func (c *changed) probe(h uint64, i int) uint64 {
-	at, _ := bits.Mul64(h*(0x9e3779b97f4a7c15+2*uint64(i)*0xd1342543de82ef95), uint64(len(c.bits)*64))
+	at, _ := bits.Mul64(h*(0x9e3779b97f4a7c15+2*uint64(i)*0xd1342543de82ef95), uint64(len(c.bits)*8))
 	return at
 }
 
 func (c *changed) add(h uint64) {
 	for i := range changedProbes {
 		at := c.probe(h, i)
-		c.bits[at/64] |= 1 << (at % 64)
+		c.bits[at/8] |= 1 << (at % 8)
 	}
 }
 
 func (c *changed) has(h uint64) bool {
 	for i := range changedProbes {
-		if at := c.probe(h, i); c.bits[at/64]>>(at%64)&1 == 0 {
+		if at := c.probe(h, i); c.bits[at/8]>>(at%8)&1 == 0 {
 			return false
 		}
 	}
@@ -338,7 +337,7 @@ func stageChanged(ctx context.Context, st plan.State, name string, o *Overlay, h
 			return fmt.Errorf("read hashes of keys: %w", err)
 		}
 	}
-	if _, err := st.Bucket.Put(ctx, name, (&suspects{filter.bits}).append(nil), blob.PutOptions{}); err != nil {
+	if _, err := st.Bucket.Put(ctx, name, filter.bits, blob.PutOptions{}); err != nil {
 		return fmt.Errorf("stage %s: %w", name, err)
 	}
 	return nil
@@ -374,15 +373,14 @@ func (c *changedOnce) read(ctx context.Context, st plan.State, name string) (*ch
 	if c.filter != nil {
 		return c.filter, nil
 	}
-	data, _, err := blob.ReadAll(ctx, st.Bucket, name, 2*changedBytesMax)
+	bits, _, err := blob.ReadAll(ctx, st.Bucket, name, changedBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("read the filter of changed keys: %w", err)
 	}
-	words, err := parseSuspects(data)
-	if err != nil {
-		return nil, err
+	if len(bits) == 0 {
+		return nil, fault.New(fault.Corrupt, "%s: a filter without bits", name)
 	}
-	c.filter = &changed{words.bits}
+	c.filter = &changed{bits}
 	return c.filter, nil
 }
 

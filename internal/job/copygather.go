@@ -308,7 +308,7 @@ func (j *copyJob) rewriteTask(ctx context.Context, a *plan.Attempt) (*taskResult
 	out.Staged, out.Meta = a.Staged("000.columns"), a.Staged("000.meta")
 	w := blob.NewWriter(ctx, j.st.Bucket, out.Staged, blob.WriterOptions{PutOptions: stagedPut, Flight: 2})
 	defer w.Close()
-	o := parquet.Options{Compression: parquet.Compression(j.set.Compression), Level: j.set.Level, HeldBytes: j.env.memory() / int64(j.env.workers()) / 4}
+	o := parquet.Options{Compression: parquet.Compression(j.set.Compression), Level: j.set.Level, HeldBytes: j.heldBytes()}
 	if j.set.Bloom {
 		o.Bloom = j.set.keySet()
 	}

@@ -83,16 +83,13 @@ func (j *copyJob) readRound(ctx context.Context, c *plan.Committing, made *carri
 
 // mergeRound asks for changes and items to be joined.
 func (j *copyJob) mergeRound(ctx context.Context, c *plan.Committing, made *carried) (plan.Outcome, error) {
-	var sides [2][]*partition
-	for side, names := range [][]string{made.Changes, made.Aside} {
-		var err error
-		if _, sides[side], err = readIndexes(ctx, j.st.Bucket, names, func(string) bool { return true }); err != nil {
-			return plan.Outcome{}, err
-		}
+	tasks, err := cutMerge(ctx, j.st.Bucket, made.Changes, made.Aside)
+	if err != nil {
+		return plan.Outcome{}, err
 	}
 	settings := j.set
 	settings.Stage = stageMerge
-	return j.round(ctx, c, settings, made, nil, cutMerge(sides[:]...))
+	return j.round(ctx, c, settings, made, nil, tasks)
 }
 
 // aside takes items out of the stream that may have a change.

@@ -338,19 +338,29 @@ type sinkWish struct {
 func (j *copyJob) newSink(ctx context.Context, a *plan.Attempt, w sinkWish) (files, error) {
 	if j.set.Form == source.Parquet {
 		o := parquet.Options{Compression: parquet.Compression(j.set.Compression), Level: j.set.Level,
-			HeldBytes: j.env.memory() / int64(j.env.workers()) / 4}
+			HeldBytes: j.heldBytes()}
 		if j.set.Bloom {
 			o.Bloom = j.set.keySet()
 		}
 		return sink.NewParquet(ctx, sink.ParquetOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Writer: o,
-			Schema: w.schema, Columns: w.columns, Put: stagedPut, Template: w.template, First: w.first}), nil
+			Schema: w.schema, Columns: w.columns, Put: stagedPut, Template: w.template, First: w.first, Lean: j.set.Overlay != nil}), nil
 	}
 	o := sink.LinesOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Compression: compress.Codec(j.set.Compression),
-		Level: j.set.Level, Put: stagedPut, Template: w.template, First: w.first,
+		Level: j.set.Level, Put: stagedPut, Template: w.template, First: w.first, Lean: j.set.Overlay != nil,
 		Always: j.set.native(), Sized: j.set.native()}
 	losses := &lossTally{}
 	o.Codec = func(out io.Writer) (codec.Writer, error) { return j.encoder(out, w, losses) }
 	return &lossy{Lines: sink.NewLines(ctx, o), losses: losses}, nil
+}
+
+// heldBytes is what a Parquet writer may hold: a quarter of a worker's memory, half of that beside the filter of an overlay
+// and the items that are put aside.
+func (j *copyJob) heldBytes() int64 {
+	held := j.env.memory() / int64(j.env.workers()) / 4
+	if j.set.Overlay != nil {
+		held /= 2
+	}
+	return held
 }
 
 // encoder makes the row codec of one file.

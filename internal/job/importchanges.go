@@ -89,7 +89,7 @@ func (j *importJob) changesTask(ctx context.Context, a *plan.Attempt) (*importRe
 
 // applyRound asks for what the windows come to to be written.
 func (j *importJob) applyRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
-	_, parts, err := readIndexes(ctx, j.st.Bucket, made.Indexes, func(string) bool { return true })
+	tasks, err := cutMerge(ctx, j.st.Bucket, made.Indexes)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
@@ -99,7 +99,6 @@ func (j *importJob) applyRound(ctx context.Context, c *plan.Committing, made *im
 	if _, err := j.st.Bucket.Put(ctx, settings.Carry, marshal(made), blob.PutOptions{}); err != nil {
 		return plan.Outcome{}, fmt.Errorf("stage %s: %w", settings.Carry, err)
 	}
-	tasks := cutMerge(parts)
 	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
 		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
 }

@@ -23,13 +23,17 @@ const (
 	mergeTasksLeast = 8
 )
 
-// cutMerge packs neighbouring buckets into tasks.
-func cutMerge(sides ...[]*partition) []json.RawMessage {
+// cutMerge packs neighbouring buckets into tasks, by the indexes of their runs, which are too many to be held at once.
+func cutMerge(ctx context.Context, b blob.Bucket, sides ...[]string) ([]json.RawMessage, error) {
 	raw := map[string]int64{}
 	var total int64
-	for _, parts := range sides {
-		for _, p := range parts {
-			for _, r := range p.runs {
+	for _, name := range slices.Concat(sides...) {
+		index, err := sink.ReadIndex(ctx, b, name)
+		if err != nil {
+			return nil, fmt.Errorf("read index %s: %w", name, err)
+		}
+		for _, p := range index.Parts {
+			for _, r := range p.Runs {
 				raw[p.Key] += r.Raw
 				total += r.Raw
 			}
@@ -54,7 +58,7 @@ func cutMerge(sides ...[]*partition) []json.RawMessage {
 	if first < len(keys) {
 		tasks = append(tasks, marshal(keyRange{keys[first], keys[len(keys)-1]}))
 	}
-	return tasks
+	return tasks, nil
 }
 
 // merging goes through buckets of changes, one after another: what is left of each key when its last window has passed.

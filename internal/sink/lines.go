@@ -26,6 +26,7 @@ type LinesOptions struct {
 	Put      blob.PutOptions
 	Template File
 	First    int
+	Lean     bool // as of ParquetOptions
 	// Always makes a file even when there is no item, as a native export does for an empty partition.
 	Always bool
 	// Sized adds up the items' sizes.
@@ -54,7 +55,7 @@ func NewLines(ctx context.Context, o LinesOptions) *Lines {
 
 func (l *Lines) open() error {
 	l.name = l.o.Staged(fmt.Sprintf("%03d.rows", l.n))
-	l.out = blob.NewWriter(l.ctx, l.o.Bucket, l.name, blob.WriterOptions{PutOptions: l.o.Put, Flight: 2})
+	l.out = blob.NewWriter(l.ctx, l.o.Bucket, l.name, uploads(l.o.Put, l.o.Lean))
 	l.sum = md5.New()
 	l.pack = compress.NewWriter(io.MultiWriter(l.out, l.sum), l.o.Compression, l.o.Level)
 	var err error

@@ -27,6 +27,8 @@ type ParquetOptions struct {
 	Template File
 	// First is the number of the first file, for sinks that follow each other in one attempt.
 	First int
+	// Lean uploads in small parts, one at a time, for tasks that hold much beside the sink.
+	Lean bool
 }
 
 // slabRows and slabBytes bound what the shredder gathers before its columns are written: large enough that a page is
@@ -96,7 +98,7 @@ func (p *Parquet) flush() error {
 	}
 	if p.out == nil {
 		p.name = p.o.Staged(fmt.Sprintf("%03d.columns", p.n))
-		p.out = blob.NewWriter(p.ctx, p.o.Bucket, p.name, blob.WriterOptions{PutOptions: p.o.Put, Flight: 2})
+		p.out = blob.NewWriter(p.ctx, p.o.Bucket, p.name, uploads(p.o.Put, p.o.Lean))
 		p.w = parquet.NewWriter(p.out, p.o.Writer)
 	}
 	slab := p.shred.Slab()

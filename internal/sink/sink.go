@@ -3,6 +3,7 @@ package sink
 import (
 	"encoding/json"
 
+	"dynaferry/internal/blob"
 	"dynaferry/internal/item"
 )
 
@@ -40,6 +41,14 @@ type File struct {
 	Constants   map[string]json.RawMessage `json:"constants,omitempty"`
 	Segments    []string                   `json:"segments,omitempty"` // the partition's path segments
 	Final       string                     `json:"final,omitempty"`    // stem of the name it is published under; the commit sets it
+}
+
+// uploads are the measures of staged objects: of lean ones two of the smallest parts are held, of others three usual ones.
+func uploads(put blob.PutOptions, lean bool) blob.WriterOptions {
+	if lean {
+		return blob.WriterOptions{PutOptions: put, PartBytes: blob.PartBytesMin, Flight: 1}
+	}
+	return blob.WriterOptions{PutOptions: put, Flight: 2}
 }
 
 // tally adds up what every file must know of its items.

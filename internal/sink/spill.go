@@ -171,7 +171,7 @@ func (s *Spill) flush(keep int) error {
 	all = all[:n]
 	slices.SortFunc(all, func(a, b *gathering) int { return cmp.Compare(a.part.Key, b.part.Key) })
 	if s.out == nil && n > 0 {
-		s.out = blob.NewWriter(s.ctx, s.o.Bucket, s.name, blob.WriterOptions{PutOptions: s.o.Put, Flight: 2})
+		s.out = blob.NewWriter(s.ctx, s.o.Bucket, s.name, uploads(s.o.Put, true))
 	}
 	for _, g := range all {
 		s.frame = s.enc.EncodeAll(g.lines, s.frame[:0])
