@@ -70,6 +70,11 @@ func TestIgnoredSettings(t *testing.T) {
 			if fault.KindOf(err) != fault.Unsupported || !strings.Contains(err.Error(), "setting "+c.names+":") {
 				t.Errorf("%+v ignored on %s: %v", c.settings, kind, err)
 			}
+			f.mu.Lock()
+			if kind == "probe" && len(f.objects) > 0 {
+				t.Errorf("%+v ignored: the probe left %d objects", c.settings, len(f.objects))
+			}
+			f.mu.Unlock()
 		}
 	}
 }

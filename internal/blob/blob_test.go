@@ -303,6 +303,9 @@ func TestProbeLost(t *testing.T) {
 		if err := blob.ProbeConditional(t.Context(), faulty.New(c, plan, faulty.Options{}), "d"); err != nil {
 			t.Errorf("%s: %v", where, err)
 		}
+		for info := range c.List(t.Context(), "", "") {
+			t.Errorf("%s: the probe left %s", where, info.Name)
+		}
 	}
 	c := counted(t)
 	plan, _ := faulty.Parse("put#*: 403")

@@ -43,11 +43,14 @@ func probe(ctx context.Context, b Bucket, dir string) error {
 	first, second := []byte("dynaferry probe: first"), []byte("dynaferry probe: second")
 	absent := PutOptions{Condition: Condition{IfAbsent: true}, NoRetry: true}
 	info, err := b.Put(ctx, name, first, absent)
+	if fault.KindOf(err) != fault.Permission {
+		// Also after an error: the object stands when its answer was lost, or showed that the store heeds no setting. No other
+		// process has this name. A store may forbid deletion (retention, a deny policy): then it stays, which harms nobody.
+		defer func() { _ = b.Delete(context.WithoutCancel(ctx), name) }()
+	}
 	if err != nil {
 		return fmt.Errorf("probe %s for conditional writes: %w", b.URL(), err)
 	}
-	// A store may forbid deletion (retention, a deny policy): then the probe stays, which harms nobody.
-	defer func() { _ = b.Delete(context.WithoutCancel(ctx), name) }()
 
 	refuse := func(what string) error {
 		err := fault.New(fault.Unsupported, "%s %s: two writers would both believe they won", b.URL(), what)

@@ -120,6 +120,14 @@ func Load(ctx context.Context, b blob.Bucket, dir string) (*Set, error) {
 	return s, nil
 }
 
+// Stands tells whether dir is the root of a data set, be its first version only decided. It costs one request.
+func Stands(ctx context.Context, b blob.Bucket, dir string) (bool, error) {
+	for _, err := range b.List(ctx, path.Join(strings.Trim(dir, "/"), Hidden, "versions")+"/", "") {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // Version reads version n, which readers see or which is decided.
 func (s *Set) Version(ctx context.Context, n int) (*Version, error) {
 	name := cmp.Or(s.visible[n], s.decided(n))

@@ -1,10 +1,12 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"time"
 
@@ -144,6 +146,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		return nil, err
 	}
 	if err := j.planOverlay(ctx, src); err != nil {
+		return nil, err
+	}
+	if err := env.alone(ctx, set.Dest); err != nil {
 		return nil, err
 	}
 	if err := j.open(ctx); err != nil {
@@ -289,8 +294,38 @@ func (j *copyJob) admits(ctx context.Context, set *dataset.Set, own string) erro
 		if err != nil {
 			return err
 		}
+		for inner := path.Dir(name); name != "" && inner != "."; inner = path.Dir(inner) {
+			if nested, err := dataset.Stands(ctx, j.dest.Bucket, set.Name(inner)); err != nil || nested {
+				return cmp.Or(err, fault.Hint(fault.New(fault.Conflict, "%s holds another data set below it, %s: whoever reads %s/** would read its rows too",
+					j.at, inner, j.at), "choose a destination beside it"))
+			}
+		}
 		if name != "" {
 			return fault.Hint(fault.New(fault.Conflict, "%s is not empty: %s is there and of no data set of ours", j.at, name), "choose an empty destination")
+		}
+	}
+	return nil
+}
+
+// alone refuses a destination inside of a data set's folder: a pattern over that one would find the rows of both. Folders
+// above that may not be looked at are not ours to keep in order.
+func (e *Env) alone(ctx context.Context, dest string) error {
+	at, err := world.Parse(dest)
+	if err != nil {
+		return err
+	}
+	for outer, ok := at.Parent(); ok; outer, ok = outer.Parent() {
+		loc, err := e.World.Peek(ctx, outer, blob.Settings{})
+		found := false
+		if err == nil {
+			found, err = dataset.Stands(ctx, loc.Bucket, loc.Prefix)
+		}
+		if err != nil && fault.KindOf(err) != fault.Permission {
+			return fmt.Errorf("look for a data set around %s: %w", at, err)
+		}
+		if found {
+			return fault.Hint(fault.New(fault.Conflict, "%s lies inside of the data set %s: whoever reads %s/** would read its rows too", at, outer, outer),
+				"choose a destination beside %s, or --into append there", outer)
 		}
 	}
 	return nil

@@ -204,6 +204,9 @@ func (j *nativeJob) open(ctx context.Context) error {
 
 // checkDest refuses a destination that cannot take the output, before the service begins.
 func (j *nativeJob) checkDest(ctx context.Context) error {
+	if err := j.env.alone(ctx, j.set.Dest); err != nil {
+		return err
+	}
 	if j.set.Copy != nil {
 		c := &copyJob{env: j.env, set: *j.set.Copy, spec: source.Spec{Address: j.set.State}}
 		if err := c.checkExpressions(); err != nil {

@@ -39,6 +39,9 @@ const publishers = 8
 // version describes what this plan is about to publish. It is a function of the plan's sealed results and the history, so
 // that every process that commits the plan proposes the same.
 func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.Set, made *carried, schema *column.Schema) (dataset.Version, error) {
+	if err := j.env.alone(ctx, j.set.Dest); err != nil { // a data set around it may have come about meanwhile
+		return dataset.Version{}, err
+	}
 	if err := j.admits(ctx, set, c.Plan.ID); err != nil {
 		return dataset.Version{}, err
 	}

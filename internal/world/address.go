@@ -2,6 +2,7 @@ package world
 
 import (
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -51,8 +52,8 @@ func Parse(text string) (Address, error) {
 		return Address{}, fault.Hint(fault.New(fault.User, "%q: no scheme %q", text, scheme), "an address is %s", Accepted)
 	}
 	rest, query, _ := strings.Cut(rest, "?")
-	host, path, _ := strings.Cut(rest, "/")
-	a := Address{Scheme: Scheme(scheme), Host: host, Path: strings.Trim(path, "/")}
+	host, prefix, _ := strings.Cut(rest, "/")
+	a := Address{Scheme: Scheme(scheme), Host: host, Path: strings.Trim(prefix, "/")}
 	if err := a.query(text, query); err != nil {
 		return Address{}, err
 	}
@@ -123,16 +124,31 @@ func (a Address) String() string {
 }
 
 // Join returns the address of something below this one.
-func (a Address) Join(path string) Address {
-	path = strings.Trim(path, "/")
+func (a Address) Join(name string) Address {
+	name = strings.Trim(name, "/")
 	switch {
-	case path == "":
+	case name == "":
 	case a.Scheme == File:
-		a.Path = filepath.Join(a.Path, filepath.FromSlash(path))
+		a.Path = filepath.Join(a.Path, filepath.FromSlash(name))
 	case a.Path == "":
-		a.Path = path
+		a.Path = name
 	default:
-		a.Path += "/" + path
+		a.Path += "/" + name
 	}
 	return a
+}
+
+// Parent returns the address of the folder or prefix that this one stands in; ok is false at a bucket's or file system's
+// root, and for a table.
+func (a Address) Parent() (parent Address, ok bool) {
+	at := a.Path
+	switch a.Scheme {
+	case File:
+		a.Path = filepath.Dir(at)
+	case S3:
+		if a.Path = path.Dir(at); a.Path == "." {
+			a.Path = ""
+		}
+	}
+	return a, a.Path != at
 }

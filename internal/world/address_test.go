@@ -50,3 +50,16 @@ func TestJoin(t *testing.T) {
 		}
 	}
 }
+
+func TestParent(t *testing.T) {
+	for text, want := range map[string]string{"s3://lake/a/b?region=eu-west-1": "s3://lake/a?region=eu-west-1", "s3://lake/a": "s3://lake", "/a/b": "/a", "/a": "/",
+		"s3://lake": "", "/": "", "dynamodb://Orders": ""} {
+		at, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parent, ok := at.Parent(); ok != (want != "") || ok && parent.String() != want {
+			t.Errorf("%s: %s, %v", text, parent, ok)
+		}
+	}
+}
