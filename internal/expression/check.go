@@ -293,6 +293,9 @@ func (n *node) operators() int {
 	return count
 }
 
+// LongType is the name of a type in errors of ADD and DELETE: STRING_SET.
+func LongType(t item.Type) string { return longTypes[t] }
+
 // longTypes are the names that ADD and DELETE use in their errors.
 var longTypes = map[item.Type]string{item.S: "STRING", item.N: "NUMBER", item.B: "BINARY", item.BOOL: "BOOLEAN",
 	item.NULL: "NULL", item.L: "LIST", item.M: "MAP", item.SS: "STRING_SET", item.NS: "NUMBER_SET", item.BS: "BINARY_SET"}

@@ -493,7 +493,7 @@ func (c *call) unread(b *tableBatch, comma bool) {
 	requests, _, _ := c.args.object("RequestItems", classTableMap) // was read before
 	part, _ := split(nil, requests.get(b.named))
 	for _, m := range part {
-		if slices.Contains([]string{"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames"}, string(m.name)) {
+		if slices.Contains([]string{"ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "AttributesToGet"}, string(m.name)) {
 			c.out = append(append(append(c.out, ',', '"'), m.name...), '"', ':')
 			c.out = append(c.out, m.raw...)
 		}

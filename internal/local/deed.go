@@ -27,6 +27,7 @@ type deed struct {
 	table    *table
 	subject  *record // the item to put, or the key
 	compiled *expression.Compiled
+	legacy   legacy
 	key      store.Key
 	put      []byte // the new item of a put
 
@@ -109,6 +110,9 @@ func (c *call) decide(d *deed, old []byte) (store.Op, []byte, error) {
 	if old != nil {
 		d.was = it.Map()
 	}
+	if old == nil && d.legacy.deletes {
+		return store.OpNone, nil, nil
+	}
 	if err := d.update(); err != nil {
 		return store.OpNone, nil, err
 	}
@@ -128,7 +132,7 @@ func (d *deed) update() error {
 	if d.compiled.Update != nil {
 		var err error
 		if d.is, err = d.compiled.Update.Apply(d.was); err != nil {
-			return invalid("%s", words(err))
+			return invalid("%s", d.legacy.says(words(err)))
 		}
 	}
 	if d.is == nil {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"slices"
 	"strings"
 
 	"dynaferry/internal/expression"
@@ -31,15 +32,8 @@ var (
 		legacy: []string{"AttributesToGet", "ScanFilter", "ConditionalOperator"}}
 )
 
-// insteadOf names the expression that does what a parameter of the old API did.
-var insteadOf = map[string]string{
-	"AttributesToGet": "ProjectionExpression", "AttributeUpdates": "UpdateExpression", "Expected": "ConditionExpression",
-	"KeyConditions": "KeyConditionExpression", "QueryFilter": "FilterExpression", "ScanFilter": "FilterExpression",
-	"ConditionalOperator": "AND and OR in expressions",
-}
-
 // expressions reads the expression parameters out of a (the request, or one table's part of a BatchGetItem) into a
-// request to compile. Values land in c.values. It refuses what belongs to the API before expressions.
+// request to compile. Values land in c.values, and in c.legacy what came in parameters of the API before expressions.
 func (c *call) expressions(a args, w *wording) (r expression.Request, err error) {
 	var given []string
 	for _, e := range []struct {
@@ -76,7 +70,8 @@ func (c *call) expressions(a args, w *wording) (r expression.Request, err error)
 			r.Values = c.values.Map()
 		}
 	}
-	if err := checkLegacy(a, w, given); err != nil {
+	old, err := checkLegacy(a, w, given)
+	if err != nil {
 		return r, err
 	}
 	usesValues := r.Filter != nil || r.Update != nil || r.Condition != nil || r.KeyCondition != nil
@@ -84,7 +79,15 @@ func (c *call) expressions(a args, w *wording) (r expression.Request, err error)
 		return r, invalid("ExpressionAttributeValues contains invalid value: %s for key %s",
 			plain(c.values.err), c.values.name)
 	}
-	return r, nil
+	c.legacy = legacy{}
+	if !old {
+		return r, nil
+	}
+	if len(given) == 0 && (r.Names != nil || r.Values != nil) {
+		_, err := compile(r) // complains about placeholders without expressions
+		return r, err
+	}
+	return r, c.legacy.translate(a, w, &r)
 }
 
 // plain is the message of an error of ours without its name.
@@ -111,24 +114,26 @@ func names(a args) (map[string]string, error) {
 	return m, nil
 }
 
-// checkLegacy refuses parameters of the old API: in the service's words when they stand beside expressions, by name
-// when they stand alone.
-func checkLegacy(a args, w *wording, given []string) error {
+// checkLegacy tells whether there are parameters of the API before expressions, and refuses them beside expressions.
+// KeyConditions may stand beside all but the expression that replaced them.
+func checkLegacy(a args, w *wording, given []string) (bool, error) {
 	var old []string
+	keys := false
 	for _, name := range w.legacy {
-		if a.get(name) != nil {
+		switch {
+		case a.get(name) == nil:
+		case name == "KeyConditions" && !slices.Contains(given, string(expression.KeyConditionKind)):
+			keys = true
+		default:
 			old = append(old, name)
 		}
 	}
-	if len(old) == 0 {
-		return nil
-	}
-	if len(given) > 0 {
-		return invalid("Can not use both expression and non-expression parameters in the same request: "+
+	if len(given) > 0 && len(old) > 0 {
+		return false, invalid("Can not use both expression and non-expression parameters in the same request: "+
 			"Non-expression parameters: {%s} Expression parameters: {%s}",
 			strings.Join(old, ", "), strings.Join(given, ", "))
 	}
-	return refused("the legacy parameter %s: use %s", old[0], insteadOf[old[0]])
+	return keys || len(old) > 0, nil
 }
 
 // compile turns the service's complaint about an expression into an answer.

@@ -46,6 +46,7 @@ type call struct {
 	out    []byte
 	main   record     // the item or key
 	values record     // ExpressionAttributeValues
+	legacy legacy     // what of them came in other parameters
 	spare  item.Batch // a stored item being looked at
 	cut    item.Batch // and its projection
 	part   []byte     // what an index holds of it

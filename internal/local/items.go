@@ -188,7 +188,7 @@ func (c *call) writeItem(v *verb) error {
 	if v == &verbPut && item.Size(c.main.Item) > item.ItemBytesMax {
 		return invalid(saysTooLarge)
 	}
-	d := &deed{verb: v, settings: s, subject: &c.main}
+	d := &deed{verb: v, settings: s, subject: &c.main, legacy: c.legacy}
 	if d.compiled, err = compile(r); err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type paging struct {
 	ix         *servedIndex // of that name
 	fetch      bool         // the items are fetched from the table, since more is asked for than ix projects
 	request    expression.Request
+
+	projection, filter string // what complaints call the parameters that projection and filter came in
 }
 
 func (c *call) readPaging(limitAt string, w *wording) (p paging, choice string, err error) {
@@ -84,6 +86,13 @@ func (c *call) readPaging(limitAt string, w *wording) (p paging, choice string, 
 	if broken := v.err(); broken != nil {
 		return p, "", broken
 	}
+	p.projection, p.filter = string(expression.ProjectionKind), "Filter Expression"
+	if c.args.get("AttributesToGet") != nil {
+		p.projection = "AttributesToGet"
+	}
+	if c.args.get("QueryFilter") != nil {
+		p.filter = "QueryFilter"
+	}
 	return p, choice, err
 }
 
@@ -94,9 +103,9 @@ func (p *paging) checkSelect(choice, verb string) error {
 	case choice == "SPECIFIC_ATTRIBUTES" && !projected:
 		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
 	case choice == "COUNT" && projected:
-		return invalid("Cannot specify the ProjectionExpression when choosing to get only the Count")
+		return invalid("Cannot specify the %s when choosing to get only the Count", p.projection)
 	case (choice == "ALL_ATTRIBUTES" || choice == "ALL_PROJECTED_ATTRIBUTES") && projected:
-		return invalid("Cannot specify the ProjectionExpression when choosing to get %s", choice)
+		return invalid("Cannot specify the %s when choosing to get %s", p.projection, choice)
 	case choice == "ALL_PROJECTED_ATTRIBUTES" && p.index == "":
 		return invalidValue("ALL_PROJECTED_ATTRIBUTES can be used only when %s using an IndexName", verb)
 	}
@@ -330,7 +339,7 @@ func (c *call) query() error {
 			return err
 		}
 	}
-	if err := checkFilter(compiled.Filter, p.request.Keys); err != nil {
+	if err := p.checkFilter(compiled.Filter); err != nil {
 		return err
 	}
 	if err := p.checkFiltered(compiled.Filter); err != nil {
@@ -368,13 +377,14 @@ func (c *call) syntaxFirst(p *paging, missing error) error {
 }
 
 // checkFilter refuses attributes of the key that is queried in a Query's filter.
-func checkFilter(filter *expression.Condition, keys item.KeySchema) error {
+func (p *paging) checkFilter(filter *expression.Condition) error {
 	if filter == nil {
 		return nil
 	}
+	keys := p.request.Keys
 	for _, path := range filter.Paths() {
 		if name := path[0].Name; name == keys.Hash.Name || keys.Range.Name != "" && name == keys.Range.Name {
-			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+			return invalid("%s can only contain non-primary key attributes: Primary key attribute: %s", p.filter, name)
 		}
 	}
 	return nil

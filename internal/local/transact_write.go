@@ -120,6 +120,11 @@ func (c *call) readAction(tx *transaction, n int, m args, v *constraints) error 
 	if err := d.subject.parse(raw); err != nil {
 		return err
 	}
+	for _, name := range d.wording.legacy {
+		if body.get(name) != nil {
+			return refused("the parameter %s in transactions, as the service", name)
+		}
+	}
 	tx.requests[n], err = c.expressions(body, d.wording)
 	return err
 }
