@@ -2,16 +2,48 @@ package expression
 
 import (
 	"bytes"
+	"cmp"
+	"strings"
 
 	"dynaferry/internal/item"
 )
 
-// KeyCondition is a checked key condition: one value of the partition key and, when asked for, a range of the sort key.
-// It is immutable.
+// Keys are the key attributes of what a key condition is about, each part in its order: one of a table, up to four of a
+// global index. Range is nil when there is no sort key.
+type Keys struct{ Hash, Range []item.KeyAttr }
+
+// TableKeys are the keys of a table, or of an index like one.
+func TableKeys(k item.KeySchema) Keys {
+	keys := Keys{Hash: []item.KeyAttr{k.Hash}}
+	if k.Range.Name != "" {
+		keys.Range = []item.KeyAttr{k.Range}
+	}
+	return keys
+}
+
+// composite tells whether any part is more than one attribute, which the service words its own way.
+func (k Keys) composite() bool { return len(k.Hash) > 1 || len(k.Range) > 1 }
+
+// attr finds a key attribute.
+func (k Keys) attr(name string) (item.KeyAttr, bool) {
+	for _, part := range [][]item.KeyAttr{k.Hash, k.Range} {
+		for _, attr := range part {
+			if attr.Name == name {
+				return attr, true
+			}
+		}
+	}
+	return item.KeyAttr{}, false
+}
+
+// KeyCondition is a checked key condition: one value of each attribute of the partition key and, when asked for, values
+// of the first attributes of the sort key and a range of the next one. It is immutable.
 type KeyCondition struct {
-	// Hash is the partition key's value, of the schema's type.
-	Hash item.Value
-	// Low and High bound the sort key; nil is open. Both are the same value for equality.
+	// Hash holds the partition key's values, of the schema's types.
+	Hash []item.Value
+	// Equal holds the values of sort key attributes before the one that has the range.
+	Equal []item.Value
+	// Low and High bound the sort key attribute behind those of Equal; nil is open. Both are the same value for equality.
 	Low, High *item.Value
 	// LowOpen and HighOpen exclude the bound itself.
 	LowOpen, HighOpen bool
@@ -20,9 +52,18 @@ type KeyCondition struct {
 	Prefix bool
 }
 
-// Match tells whether a sort key value lies in the range. With no condition on the sort key everything does.
-func (k *KeyCondition) Match(sortKey item.Value) bool {
-	v := ofValue(sortKey)
+// Match tells whether the values of a sort key's attributes lie in the range. With no condition on the sort key everything
+// does.
+func (k *KeyCondition) Match(sortKey []item.Value) bool {
+	for i, want := range k.Equal {
+		if !ofValue(sortKey[i]).equal(ofValue(want)) {
+			return false
+		}
+	}
+	if k.Low == nil && k.High == nil {
+		return true
+	}
+	v := ofValue(sortKey[len(k.Equal)])
 	if k.Low != nil {
 		low := ofValue(*k.Low)
 		if k.Prefix {
@@ -54,7 +95,7 @@ func PrefixEnd(prefix []byte) []byte {
 }
 
 // KeyCondition compiles a key condition expression for a table or index with the given keys.
-func (s *Scope) KeyCondition(text string, keys item.KeySchema) (*KeyCondition, error) {
+func (s *Scope) KeyCondition(text string, keys Keys) (*KeyCondition, error) {
 	root, err := s.condition(text)
 	if err != nil {
 		return nil, invalid(KeyConditionKind, err)
@@ -136,41 +177,103 @@ func newKeyTerm(n *node) (keyTerm, error) {
 	return term, nil
 }
 
-func newKeyCondition(terms []keyTerm, keys item.KeySchema) (*KeyCondition, error) {
-	if len(terms) > 2 {
-		return nil, refuse("Conditions can be of length 1 or 2 only")
-	}
-	var hash, sort *keyTerm
+func newKeyCondition(terms []keyTerm, keys Keys) (*KeyCondition, error) {
+	byName := make(map[string]*keyTerm, len(terms))
 	for i := range terms {
-		switch terms[i].name {
-		case keys.Hash.Name:
-			hash = &terms[i]
-		case keys.Range.Name:
-			sort = &terms[i]
+		byName[terms[i].name] = &terms[i]
+	}
+	check := checkKeyTerms
+	if keys.composite() {
+		check = checkCompositeTerms
+	}
+	if err := check(byName, keys); err != nil {
+		return nil, err
+	}
+	k := &KeyCondition{}
+	for _, attr := range keys.Hash {
+		term := byName[attr.Name]
+		if err := checkKeyValues(term, attr); err != nil {
+			return nil, err
+		}
+		k.Hash = append(k.Hash, term.values[0])
+	}
+	for i, attr := range keys.Range {
+		term := byName[attr.Name]
+		if term == nil {
+			break
+		}
+		if err := checkKeyValues(term, attr); err != nil {
+			return nil, err
+		}
+		if i+1 < len(keys.Range) && byName[keys.Range[i+1].Name] != nil {
+			k.Equal = append(k.Equal, term.values[0])
+			continue
+		}
+		k.bound(term)
+	}
+	return k, nil
+}
+
+// checkKeyTerms judges which attributes of a key of one or two are asked for, and how.
+func checkKeyTerms(terms map[string]*keyTerm, keys Keys) error {
+	hash := terms[keys.Hash[0].Name]
+	other := false // there is a term on something else than the two
+	for name := range terms {
+		if _, known := keys.attr(name); !known {
+			other = true
 		}
 	}
 	switch {
+	case len(terms) > 2:
+		return refuse("Conditions can be of length 1 or 2 only")
 	case hash == nil:
-		return nil, refuse("Query condition missed key schema element: %s", keys.Hash.Name)
-	case len(terms) == 2 && sort == nil && keys.Range.Name == "":
-		return nil, refuse("Query condition missed key schema element")
-	case len(terms) == 2 && sort == nil:
-		return nil, refuse("Query condition missed key schema element: %s", keys.Range.Name)
+		return refuse("Query condition missed key schema element: %s", keys.Hash[0].Name)
+	case other && len(keys.Range) == 0:
+		return refuse("Query condition missed key schema element")
+	case other:
+		return refuse("Query condition missed key schema element: %s", keys.Range[0].Name)
 	case hash.op != opEQ:
-		return nil, refuse("Query key condition not supported")
+		return refuse("Query key condition not supported")
 	}
-	if err := checkKeyValues(hash, keys.Hash); err != nil {
-		return nil, err
+	return nil
+}
+
+// checkCompositeTerms judges it for keys of several attributes: all of the partition key and the first ones of the sort key
+// are given a value; the last one asked for may have a range.
+func checkCompositeTerms(terms map[string]*keyTerm, keys Keys) error {
+	var missing []string
+	for _, attr := range keys.Hash {
+		if term := terms[attr.Name]; term == nil || term.op != opEQ {
+			missing = append(missing, attr.Name)
+		}
 	}
-	k := &KeyCondition{Hash: hash.values[0]}
-	if sort == nil {
-		return k, nil
+	if len(missing) > 0 {
+		return refuse("HASH key attributes %s must have equality conditions specified in the query", strings.Join(missing, ", "))
 	}
-	if err := checkKeyValues(sort, keys.Range); err != nil {
-		return nil, err
+	if len(terms) > len(keys.Hash)+len(keys.Range) {
+		return refuse("Query key condition not supported")
 	}
-	k.bound(sort)
-	return k, nil
+	for name := range terms {
+		if _, known := keys.attr(name); !known {
+			return refuse("Query condition missed key schema element")
+		}
+	}
+	var ranged []string
+	for _, attr := range keys.Range {
+		term := terms[attr.Name]
+		if term == nil {
+			missing = append(missing, attr.Name)
+			continue
+		}
+		if before := cmp.Or(strings.Join(missing, ", "), strings.Join(ranged, ", ")); before != "" {
+			return refuse("RANGE key attributes %s must have equality conditions specified in the query "+
+				"because a condition is present on key attribute %s", before, attr.Name)
+		}
+		if term.op != opEQ {
+			ranged = append(ranged, attr.Name)
+		}
+	}
+	return nil
 }
 
 func checkKeyValues(term *keyTerm, attr item.KeyAttr) error {

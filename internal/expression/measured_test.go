@@ -235,7 +235,7 @@ func measure(kind, text string) string {
 		}
 		return value
 	}
-	if _, err := scope.KeyCondition(text, measuredKeys); err != nil {
+	if _, err := scope.KeyCondition(text, TableKeys(measuredKeys)); err != nil {
 		return refused(err)
 	}
 	return "true"

@@ -17,7 +17,7 @@ type Request struct {
 	Update       *string
 	Condition    *string
 	KeyCondition *string
-	Keys         item.KeySchema // of the table or index that KeyCondition is about
+	Keys         Keys // of the table or index that KeyCondition is about
 	Filter       *string
 	Projection   *string
 	// Takes lists the expressions with values that the operation knows; errors name them.

@@ -73,10 +73,7 @@ func readKeys(a args, at string, v *constraints) (keys []keyElement, err error) 
 	if present && len(keys) == 0 {
 		v.add("'[]'", at, "Member must have length greater than or equal to 1")
 	}
-	if len(keys) > 2 {
-		if strings.HasPrefix(at, "global") {
-			return nil, refused("keys of several attributes (the parameter KeySchema of an index)")
-		}
+	if len(keys) > 2 && !strings.HasPrefix(at, "global") {
 		var shown []string
 		for _, k := range keys {
 			shown = append(shown, fmt.Sprintf("KeySchemaElement(attributeName=%s, keyType=%s)", k.AttributeName, k.KeyType))
@@ -391,21 +388,16 @@ func (l layout) schema(indexes bool) (item.KeySchema, error) {
 	return schema, nil
 }
 
-// keysOf is the schema of a table's or an index's keys.
+// keysOf is the schema of a table's or a local index's keys.
 func (l layout) keysOf(keys []keyElement) (schema item.KeySchema, err error) {
 	var names []string
 	for _, k := range keys {
 		names = append(names, k.AttributeName)
 	}
 	for n, k := range keys {
-		i := slices.IndexFunc(l.defs, func(d attributeDefinition) bool { return d.AttributeName == k.AttributeName })
-		if i < 0 {
-			return schema, invalidValue("Some index key attributes are not defined in AttributeDefinitions. "+
-				"Keys: [%s], AttributeDefinitions: [%s]", strings.Join(names, ", "), l.defined())
-		}
-		attr := item.KeyAttr{Name: k.AttributeName}
-		if attr.Type, err = item.ParseType(l.defs[i].AttributeType); err != nil {
-			return schema, invalid("%s", words(err))
+		attr, defined := l.find(k.AttributeName)
+		if !defined {
+			return schema, l.undefined(names)
 		}
 		*[]*item.KeyAttr{&schema.Hash, &schema.Range}[n] = attr
 	}
@@ -421,6 +413,55 @@ func (l layout) keysOf(keys []keyElement) (schema item.KeySchema, err error) {
 		}
 	}
 	return schema, nil
+}
+
+// indexKeysOf is the schema of an index's keys. Those of a global one may have several attributes in each part.
+func (l layout) indexKeysOf(draft *indexDraft) (keys indexKeys, err error) {
+	if draft.local {
+		schema, err := l.keysOf(draft.keys)
+		return tableKeys(schema), err
+	}
+	names, seen := []string{}, map[string]bool{}
+	counts := map[string]int{}
+	for _, k := range draft.keys {
+		names = append(names, k.AttributeName)
+		counts[k.KeyType]++
+	}
+	for _, k := range draft.keys {
+		attr, defined := l.find(k.AttributeName)
+		switch {
+		case !defined:
+			return keys, l.undefined(names)
+		case k.KeyType == "HASH" && len(keys.Range) > 0:
+			return keys, invalidValue("All HASH key attributes must precede RANGE key attributes in the KeySchema")
+		case counts[k.KeyType] > keyPartMax:
+			return keys, invalidValue("The KeySchema exceeds the maximum allowed number of %s key attributes", k.KeyType)
+		case seen[k.AttributeName]:
+			return keys, invalid("The KeySchema contains multiple key attributes with the same name")
+		case k.KeyType == "RANGE" && len(keys.Hash) == 0:
+			return keys, invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+		}
+		seen[k.AttributeName] = true
+		part := map[string]*[]item.KeyAttr{"HASH": &keys.Hash, "RANGE": &keys.Range}[k.KeyType]
+		*part = append(*part, attr)
+	}
+	return keys, nil
+}
+
+// find returns an attribute as it was defined.
+func (l layout) find(name string) (attr item.KeyAttr, defined bool) {
+	for _, d := range l.defs {
+		if d.AttributeName == name {
+			t, err := item.ParseType(d.AttributeType)
+			return item.KeyAttr{Name: name, Type: t}, err == nil
+		}
+	}
+	return attr, false
+}
+
+func (l layout) undefined(names []string) error {
+	return invalidValue("Some index key attributes are not defined in AttributeDefinitions. "+
+		"Keys: [%s], AttributeDefinitions: [%s]", strings.Join(names, ", "), l.defined())
 }
 
 // checkUsed refuses definitions of attributes that are in no key.

@@ -56,8 +56,8 @@ type tag struct {
 	Value string `json:"Value"`
 }
 
-// definitionVersion is that of definitions we write. 1 knew no indexes.
-const definitionVersion = 2
+// definitionVersion is that of definitions we write. 1 knew no indexes, 2 no keys of several attributes.
+const definitionVersion = 3
 
 func (d *definition) provisioned() bool { return d.Billing == billingProvisioned }
 
@@ -233,7 +233,7 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 		TableArn: c.arn(d.Name), TableId: d.ID, ItemCount: counts.Items, TableSizeBytes: counts.Bytes,
 		DeletionProtectionEnabled: d.Protected, streamMembers: c.describeStreamOf(d), RestoreSummary: d.restoreSummary(),
 	}
-	out.AttributeDefinitions, out.KeySchema = d.attributes(), elementsOf(d.Keys)
+	out.AttributeDefinitions, out.KeySchema = d.attributes(), elementsOf(tableKeys(d.Keys))
 	now := millis(c.db.now())
 	out.ProvisionedThroughput = d.Changes.describe(d.ReadUnits, d.WriteUnits, now)
 	for i := range t.indexes {

@@ -15,7 +15,7 @@ type index struct {
 	Name       string           `json:"name"`
 	ID         store.IndexID    `json:"id"`
 	Local      bool             `json:"local,omitempty"`
-	Keys       item.KeySchema   `json:"keys"`
+	Keys       indexKeys        `json:"keys"`
 	Projection string           `json:"projection"` // ALL, KEYS_ONLY or INCLUDE
 	NonKey     []string         `json:"nonKey,omitempty"`
 	ReadUnits  int64            `json:"readUnits,omitempty"`
@@ -50,7 +50,7 @@ func serve(def *definition, before *table) []servedIndex {
 		}
 		if ix.Projection != projectAll {
 			s.keep = map[string]bool{}
-			for _, name := range append(append(keyNames(def.Keys), keyNames(ix.Keys)...), ix.NonKey...) {
+			for _, name := range slices.Concat(keyNames(def.Keys.Attrs()), keyNames(ix.Keys.attrs()), ix.NonKey) {
 				s.keep[name] = true
 			}
 		}
@@ -60,9 +60,9 @@ func serve(def *definition, before *table) []servedIndex {
 }
 
 // keyNames are the attributes of a key.
-func keyNames(k item.KeySchema) []string {
+func keyNames(attrs []item.KeyAttr) []string {
 	var list []string
-	for _, attr := range k.Attrs() {
+	for _, attr := range attrs {
 		list = append(list, attr.Name)
 	}
 	return list
@@ -82,82 +82,34 @@ func (t *table) collects() bool {
 	return slices.ContainsFunc(t.indexes, func(ix servedIndex) bool { return ix.Local })
 }
 
-// key is where an item stands in the index; ok is false when it does not: an attribute is missing, or it came before the
-// index and is of another type or too long.
-func (ix *index) key(it item.Item) (key store.Key, ok bool) {
-	for n, attr := range ix.Keys.Attrs() {
-		i, found := it.Get(attr.Name)
-		if !found || indexKeyFault(attr, n, it, i) != keyFits {
-			return key, false
-		}
-		encoded, err := encode(it, i)
-		if err != nil {
-			return key, false
-		}
-		if n == 0 {
-			key.Hash = encoded
-		} else {
-			key.Range = encoded
-		}
-	}
-	return key, true
-}
-
-// keyFault is what keeps a value from being the n-th key attribute of an index.
-type keyFault uint8
-
-const (
-	keyFits keyFault = iota
-	keyType
-	keyEmpty
-	keyLong
-)
-
-func indexKeyFault(attr item.KeyAttr, n int, it item.Item, i int) keyFault {
-	switch size := item.SizeOf(it, i); {
-	case it.Tape[i].Type != attr.Type:
-		return keyType
-	case size == 0:
-		return keyEmpty
-	case size > []int{item.HashKeyBytesMax, item.RangeKeyBytesMax}[n]:
-		return keyLong
-	}
-	return keyFits
-}
-
 // checkIndexKeys refuses an item that has an attribute of an index's key with a value that a key cannot have. An item
 // without the attribute is not in the index.
 func (t *table) checkIndexKeys(it item.Item, update bool) error {
-	for _, ix := range t.indexes {
-		for n, attr := range ix.Keys.Attrs() {
-			i, found := it.Get(attr.Name)
-			if !found {
-				continue
-			}
-			if fault := indexKeyFault(attr, n, it, i); fault != keyFits {
-				return indexKeyError(&ix.index, attr, n, it.Tape[i].Type, fault, update)
-			}
+	for i := range t.indexes {
+		ix := &t.indexes[i].index
+		if m := ix.Keys.misfit(it); m.fault != keyFits {
+			return indexKeyError(ix, m, update)
 		}
 	}
 	return nil
 }
 
 // indexKeyError words what is wrong; of updates the service does not say which index it is.
-func indexKeyError(ix *index, attr item.KeyAttr, n int, got item.Type, fault keyFault, update bool) error {
-	kind := map[item.Type]string{item.S: "string", item.B: "binary"}[attr.Type]
+func indexKeyError(ix *index, m misfit, update bool) error {
+	kind := map[item.Type]string{item.S: "string", item.B: "binary"}[m.attr.Type]
 	switch {
-	case fault == keyType:
-		return invalidValue("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", attr.Name, attr.Type, got, ix.Name)
-	case fault == keyEmpty && update:
+	case m.fault == keyType:
+		return invalidValue("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", m.attr.Name, m.attr.Type, m.got, ix.Name)
+	case m.fault == keyEmpty && update:
 		return invalid("One or more parameter values are not valid. The update expression attempted to update a secondary index key "+
 			"to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty %s value.", kind)
-	case fault == keyEmpty:
+	case m.fault == keyEmpty:
 		return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
 			"The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s",
-			kind, ix.Name, attr.Name)
+			kind, ix.Name, m.attr.Name)
 	case update:
 		return invalidValue("The update expression attempted to update the secondary index key beyond allowed size limits")
-	case n == 0:
+	case m.part == 0:
 		return invalidValue("Size of hashkey has exceeded the maximum size limit of%d bytes", item.HashKeyBytesMax)
 	}
 	return invalidValue("Aggregated size of all range keys has exceeded the size limit of %d bytes", item.RangeKeyBytesMax)

@@ -155,16 +155,16 @@ func (d *definition) newIndex(l layout, draft *indexDraft) (index, error) {
 		return ix, invalidValue("Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex")
 	}
 	var err error
-	if ix.Keys, err = l.keysOf(draft.keys); err != nil {
+	if ix.Keys, err = l.indexKeysOf(draft); err != nil {
 		return ix, err
 	}
 	if draft.local {
 		switch {
-		case ix.Keys.Range.Name == "":
+		case len(ix.Keys.Range) == 0:
 			return ix, invalidValue("Index KeySchema does not have a range key for index: %s", draft.name)
-		case ix.Keys.Hash != d.Keys.Hash:
+		case ix.Keys.Hash[0] != d.Keys.Hash:
 			return ix, invalidValue("Index KeySchema does not have the same leading hash key as table KeySchema for index: %s. "+
-				"index hash key: %s, table hash key: %s", draft.name, ix.Keys.Hash.Name, d.Keys.Hash.Name)
+				"index hash key: %s, table hash key: %s", draft.name, ix.Keys.Hash[0].Name, d.Keys.Hash.Name)
 		}
 	}
 	if slices.ContainsFunc(d.Indexes, func(other index) bool { return other.Name == draft.name }) {
@@ -207,8 +207,8 @@ func (d *definition) capacityOf(ix *index, draft *indexDraft) error {
 // attributes are the definitions of all key attributes of the table and its indexes.
 func (d *definition) attributes() []attributeDefinition {
 	var list []attributeDefinition
-	for _, ix := range append([]index{{Keys: d.Keys}}, d.Indexes...) {
-		for _, attr := range ix.Keys.Attrs() {
+	for _, ix := range append([]index{{Keys: tableKeys(d.Keys)}}, d.Indexes...) {
+		for _, attr := range ix.Keys.attrs() {
 			def := attributeDefinition{attr.Name, attr.Type.String()}
 			if !slices.Contains(list, def) {
 				list = append(list, def)

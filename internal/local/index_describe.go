@@ -2,8 +2,6 @@ package local
 
 import (
 	"slices"
-
-	"dynaferry/internal/item"
 )
 
 // indexDescription is the service's description of an index, members in its order. Local indexes have no status and
@@ -26,9 +24,11 @@ type projectionDescription struct {
 	NonKeyAttributes []string `json:",omitempty"`
 }
 
-func elementsOf(k item.KeySchema) (list []keyElement) {
-	for n, attr := range k.Attrs() {
-		list = append(list, keyElement{attr.Name, []string{"HASH", "RANGE"}[n]})
+func elementsOf(k indexKeys) (list []keyElement) {
+	for n, part := range k.parts() {
+		for _, attr := range part {
+			list = append(list, keyElement{attr.Name, []string{"HASH", "RANGE"}[n]})
+		}
 	}
 	return list
 }

@@ -111,7 +111,7 @@ func (t *table) keyAttrs(ix *servedIndex) []item.KeyAttr {
 	if ix == nil {
 		return attrs
 	}
-	for _, attr := range ix.Keys.Attrs() {
+	for _, attr := range ix.Keys.attrs() {
 		if !slices.ContainsFunc(attrs, func(a item.KeyAttr) bool { return a.Name == attr.Name }) {
 			attrs = append(attrs, attr)
 		}

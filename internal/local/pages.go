@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"dynaferry/internal/expression"
@@ -319,9 +320,11 @@ func (c *call) query() error {
 	if err := p.useIndex(t); err != nil {
 		return err
 	}
-	if p.request.Keys = t.keys; p.ix != nil {
-		p.request.Keys = p.ix.Keys
+	keys := tableKeys(t.keys)
+	if p.ix != nil {
+		keys = p.ix.Keys
 	}
+	p.request.Keys = expression.Keys(keys)
 	compiled, err := compile(p.request)
 	if err != nil {
 		return err
@@ -329,9 +332,9 @@ func (c *call) query() error {
 	if err := p.checkConsistent(); err != nil {
 		return err
 	}
-	hash, options, err := queryOptions(compiled.KeyCondition)
+	hash, options, err := queryOptions(compiled.KeyCondition, keys)
 	if err != nil {
-		return err
+		return internalError(err)
 	}
 	options.Descending = forward != nil && !*forward
 	if p.start != nil {
@@ -381,36 +384,13 @@ func (p *paging) checkFilter(filter *expression.Condition) error {
 	if filter == nil {
 		return nil
 	}
-	keys := p.request.Keys
+	keys := keyNames(indexKeys(p.request.Keys).attrs())
 	for _, path := range filter.Paths() {
-		if name := path[0].Name; name == keys.Hash.Name || keys.Range.Name != "" && name == keys.Range.Name {
+		if name := path[0].Name; slices.Contains(keys, name) {
 			return invalid("%s can only contain non-primary key attributes: Primary key attribute: %s", p.filter, name)
 		}
 	}
 	return nil
-}
-
-// queryOptions turns a key condition into the store's bounds.
-func queryOptions(k *expression.KeyCondition) (hash []byte, o store.QueryOptions, err error) {
-	if hash, err = encodeValue(k.Hash); err != nil {
-		return nil, o, internalError(err)
-	}
-	if k.Prefix {
-		o.Prefix, err = encodeValue(*k.Low)
-		return hash, o, err
-	}
-	if k.Low != nil {
-		if o.Lower, err = encodeValue(*k.Low); err != nil {
-			return nil, o, internalError(err)
-		}
-	}
-	if k.High != nil {
-		if o.Upper, err = encodeValue(*k.High); err != nil {
-			return nil, o, internalError(err)
-		}
-	}
-	o.LowerExclusive, o.UpperExclusive = k.LowOpen, k.HighOpen
-	return hash, o, nil
 }
 
 // startOfQuery sets where to start behind. It must lie within what the query asks for.
@@ -419,19 +399,23 @@ func (c *call) startOfQuery(t *table, p *paging, hash []byte, k *expression.KeyC
 	if err != nil {
 		return err
 	}
-	at, keys := s.base, t.keys
+	at, keys := s.base, tableKeys(t.keys)
 	if p.ix != nil {
 		at, keys, o.AfterBase = s.entry, p.ix.Keys, s.base
 	}
 	if !bytes.Equal(at.Hash, hash) {
 		return invalid("The provided starting key is outside query boundaries based on provided conditions")
 	}
-	if o.After = at.Range; keys.Range.Name == "" {
+	if o.After = at.Range; len(keys.Range) == 0 {
 		o.After = []byte{} // of a table: behind the one item there can be
 		return nil
 	}
-	i, _ := c.main.Get(keys.Range.Name)
-	if !k.Match(c.main.Value(i)) {
+	var sortKey []item.Value
+	for _, attr := range keys.Range {
+		i, _ := c.main.Get(attr.Name)
+		sortKey = append(sortKey, c.main.Value(i))
+	}
+	if !k.Match(sortKey) {
 		return invalid("The provided starting key does not match the range key predicate")
 	}
 	return nil
