@@ -25,11 +25,19 @@ func Validate(it Item, k *KeySchema) error {
 			}
 		}
 	}
-	if at, err := validateMembers(it, 0, 0); err != nil {
-		return fault.At(err, fault.Place{Path: it.Path(at)})
+	if err := ValidateValues(it); err != nil {
+		return err
 	}
 	if Size(it) > ItemBytesMax {
 		return fault.New(fault.User, "Item size has exceeded the maximum allowed size")
+	}
+	return nil
+}
+
+// ValidateValues is Validate without keys and without a bound for the whole item: for those who measure it anyway.
+func ValidateValues(it Item) error {
+	if at, err := validateMembers(it, 0, 0); err != nil {
+		return fault.At(err, fault.Place{Path: it.Path(at)})
 	}
 	return nil
 }

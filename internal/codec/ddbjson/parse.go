@@ -27,6 +27,29 @@ func Parse(b *item.Batch, from int) error {
 	return nil
 }
 
+// Next parses the attribute map that begins at b.Src[from], whatever follows it, appends its row (Line 0) and returns
+// where it ends. It is several times faster than Parse, and knows no more than the compact form that SDKs write: when it
+// returns false b has no more rows or tokens than before, and Parse has the last word. The byte behind b.Src is written
+// while it runs, so nobody else may read it.
+func Next(b *item.Batch, from int) (end int, ok bool) {
+	if fits(b) != nil {
+		return 0, false
+	}
+	p := parsers.Get().(*Parser)
+	defer parsers.Put(p)
+	a := p.automaton(Bare)
+	first := len(b.Tape)
+	restore := a.begin(b)
+	defer restore()
+	behind, ok := a.item(uint(from))
+	if !ok || int(behind) > len(b.Src) {
+		a.tape = a.tape[:first]
+		return 0, false
+	}
+	b.Rows = append(b.Rows, item.Row{First: uint32(first)})
+	return int(behind), true
+}
+
 // ParseItem is Parse for one item by itself; src is copied.
 func ParseItem(src []byte) (item.Item, error) {
 	b := &item.Batch{Src: item.WithSlack(src)}

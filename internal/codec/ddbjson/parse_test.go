@@ -109,6 +109,7 @@ func both(t testing.TB, p *Parser, raw []byte) (item.Item, error) {
 	t.Helper()
 	slow := &item.Batch{Src: item.WithSlack(raw)}
 	err := Parse(slow, 0)
+	nextAgrees(t, raw)
 	if bytes.IndexByte(raw, '\n') >= 0 || len(bytes.TrimSpace(raw)) == 0 {
 		if err != nil {
 			return item.Item{}, err
@@ -126,6 +127,29 @@ func both(t testing.TB, p *Parser, raw []byte) (item.Item, error) {
 		t.Fatalf("%.300q: tapes differ:\n%+v\n%+v", raw, slow.Tape, fast.Tape)
 	}
 	return fast.Item(0), nil
+}
+
+// nextAgrees wants that what Next takes is what Parse takes, whatever stands behind it.
+func nextAgrees(t testing.TB, raw []byte) {
+	t.Helper()
+	for _, behind := range []string{"", "}}", ",x"} {
+		src := append(bytes.Clone(raw), behind...)
+		b := &item.Batch{Src: item.WithSlack(src)}
+		end, ok := Next(b, 0)
+		if !bytes.Equal(b.Src, src) {
+			t.Fatalf("%.300q: Next changed what it read", src)
+		}
+		if !ok {
+			if b.Len() != 0 || len(b.Tape) != 0 {
+				t.Fatalf("%.300q: Next refused it and left something behind", src)
+			}
+			continue
+		}
+		slow := &item.Batch{Src: item.WithSlack(src[:end])}
+		if err := Parse(slow, 0); err != nil || !reflect.DeepEqual(slow.Tape, b.Tape) {
+			t.Fatalf("%.300q: Next took it up to %d, Parse says %v; tapes:\n%+v\n%+v", src, end, err, slow.Tape, b.Tape)
+		}
+	}
 }
 
 func TestParseHostile(t *testing.T) {
