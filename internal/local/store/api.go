@@ -82,6 +82,7 @@ type Write struct {
 	Blind bool // Decide does not look at old: it gets nil and the value is not read; Commit.Existed still tells
 	// Service marks a change of the service's own, a deletion by TTL for instance; Change tells it.
 	Service bool
+	Size    int // of what Decide puts, when it is known before; 0: Options.Size tells
 	Decide  Decide
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -76,6 +77,74 @@ func TestHotKey(t *testing.T) {
 	}
 	if c, err := s.Counts(id); err != nil || c.Items != 1 || c.Bytes != int64(len(got)) {
 		t.Errorf("counts %+v %v", c, err)
+	}
+}
+
+// TestHotBatches: many writers add to several numbers in one call, which overlap; every addition counts, whether the one
+// before is in the index or still on its way.
+func TestHotBatches(t *testing.T) {
+	j := newJournalFS()
+	s := mustOpen(t, Options{Dir: "/db", fs: j})
+	defer s.Close()
+	id := mustCreate(t, s)
+	const writers, each, keys, batch = 16, 60, 40, 8
+	j.fail = func(op, name string) error {
+		for range 200 { // so that others come in between everywhere
+			runtime.Gosched()
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(w), 1))
+			for range each {
+				var writes []Write
+				for _, k := range random.Perm(keys)[:batch] {
+					writes = append(writes, Write{Table: id, Key: keyOf(fmt.Sprint(k), ""), Decide: func(old []byte) (Op, []byte, error) {
+						n, _ := strconv.Atoi(string(old))
+						return OpPut, strconv.AppendInt(nil, int64(n+1), 10), nil
+					}})
+				}
+				results, err := s.UpdateMany(context.Background(), writes, false)
+				for _, r := range results {
+					err = cmp.Or(err, r.Err)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sum := 0
+	for k := range keys {
+		got, _, err := s.Get(id, keyOf(fmt.Sprint(k), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(string(got))
+		sum += n
+	}
+	if want := writers * each * batch; sum != want {
+		t.Errorf("%d of %d additions", sum, want)
+	}
+}
+
+// TestKnownSize: a write that tells its item's size is believed, and Options.Size is not asked.
+func TestKnownSize(t *testing.T) {
+	s := mustOpen(t, Options{Dir: "/db", fs: vfs.NewMem(), Size: func(raw []byte) int { return 1000 * len(raw) }})
+	defer s.Close()
+	id := mustCreate(t, s)
+	for size, want := range map[int]int64{0: 3000, 7: 7} {
+		w := Write{Table: id, Key: keyOf("k", ""), Size: size, Decide: func([]byte) (Op, []byte, error) { return OpPut, []byte("abc"), nil }}
+		if r, err := s.UpdateMany(context.Background(), []Write{w}, false); err != nil || r[0].Err != nil {
+			t.Fatal(err, r)
+		}
+		if c, err := s.Counts(id); err != nil || c != (Counts{1, want}) {
+			t.Errorf("counts %+v %v", c, err)
+		}
 	}
 }
 

@@ -135,6 +135,7 @@ func some(b []byte) []byte {
 }
 
 func itemKey(dst []byte, table TableID, key Key) []byte {
+	dst = slices.Grow(dst, itemKeyHead+len(key.Hash)+2+len(key.Range)) // all of it, but for a hash key with zeros
 	return append(hashPrefix(dst, table, key.Hash), key.Range...)
 }
 

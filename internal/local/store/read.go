@@ -26,11 +26,12 @@ func (s *Store) Get(table TableID, key Key) (item []byte, ok bool, err error) {
 // lookup finds an index key's pointer and, when asked, its value.
 func (s *Store) lookup(p *pointer, index []byte, withValue bool) (value []byte, ok bool, err error) {
 	for {
-		// The segments are pinned before the pointer is read, so what it names cannot be freed in between.
-		v := s.log.acquire()
-		value, ok, err = s.lookupIn(v, p, index, withValue)
-		stale := err == errNewSegment && !s.log.current(v)
-		v.release()
+		f := s.newFinder()
+		value, ok, err = f.lookup(p, index, withValue)
+		stale := err == errNewSegment && !s.log.current(f.view)
+		if closed := f.close(); err == nil {
+			err = closed
+		}
 		if stale {
 			continue // the log went on to a segment that this view does not hold
 		}
@@ -44,11 +45,30 @@ func (s *Store) lookup(p *pointer, index []byte, withValue bool) (value []byte, 
 // errNewSegment says that a pointer leads to a segment that a view does not hold.
 var errNewSegment = errors.New("segment is not in this view")
 
-func (s *Store) lookupIn(v *view, p *pointer, index []byte, withValue bool) ([]byte, bool, error) {
-	if ok, err := s.find(p, index); !ok || err != nil || !withValue {
+// finder looks up keys as of one moment, cheapest in their order. It holds back what it may read: close it soon.
+type finder struct {
+	view *view
+	db   *pebble.DB
+	it   *pebble.Iterator // made with the first look-up
+}
+
+// newFinder pins the segments; what its pointers name cannot be freed, since they are read later.
+func (s *Store) newFinder() *finder { return &finder{view: s.log.acquire(), db: s.db} }
+
+func (f *finder) close() error {
+	f.view.release()
+	if f.it == nil {
+		return nil
+	}
+	return indexError2(f.it.Close())
+}
+
+// lookup is Store.lookup with errNewSegment for a value that was written after the finder was made.
+func (f *finder) lookup(p *pointer, index []byte, withValue bool) ([]byte, bool, error) {
+	if ok, err := f.find(p, index); !ok || err != nil || !withValue {
 		return nil, ok, err
 	}
-	seg := v.segs[p.segment]
+	seg := f.view.segs[p.segment]
 	if seg == nil {
 		return nil, false, errNewSegment
 	}
@@ -61,22 +81,23 @@ func (s *Store) lookupIn(v *view, p *pointer, index []byte, withValue bool) ([]b
 
 // find reads a pointer. It goes through an iterator and not through pebble's Get, because Get does not ask the bloom
 // filters of the lowest level, and so a new key, the common case of a load, would cost reading a block.
-func (s *Store) find(p *pointer, index []byte) (bool, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
-	if err != nil {
-		return false, indexError(err)
+func (f *finder) find(p *pointer, index []byte) (bool, error) {
+	if f.it == nil {
+		var err error
+		if f.it, err = f.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
+			return false, indexError(err)
+		}
 	}
-	found, good := false, true
-	if it.SeekPrefixGE(index) && bytes.Equal(it.Key(), index) {
-		found, good = true, p.parse(it.Value())
+	if !f.it.SeekPrefixGE(index) {
+		return false, indexError2(f.it.Error())
 	}
-	if err := it.Close(); err != nil {
-		return false, indexError(err)
+	if !bytes.Equal(f.it.Key(), index) {
+		return false, nil
 	}
-	if !good {
+	if !p.parse(f.it.Value()) {
 		return false, fault.New(fault.Corrupt, "index entry that is no pointer")
 	}
-	return found, nil
+	return true, nil
 }
 
 func indexError(err error) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -65,8 +66,8 @@ func (s *Store) UpdateMany(ctx context.Context, writes []Write, atomic bool) ([]
 // turn is one write of a call: where it stands, and what it waits for.
 type turn struct {
 	i      int // in writes
-	stripe int
 	index  []byte
+	before *op    // the write of the key that is on its way
 	op     *op    // nil: nothing to write
 	after  *group // the commit that made what decide saw
 }
@@ -78,8 +79,7 @@ func (s *Store) updateSome(writes []Write, results []Result, atomic bool) error 
 		if len(w.Key.Hash) == 0 || len(w.Key.Hash) > keyPartBytes || len(w.Key.Range) > keyPartBytes {
 			return fault.New(fault.User, "key with a hash of %d and a range of %d bytes", len(w.Key.Hash), len(w.Key.Range))
 		}
-		index := itemKey(nil, w.Table, w.Key)
-		turns[i] = turn{i: i, stripe: stripeOf(index), index: index}
+		turns[i] = turn{i: i, index: itemKey(nil, w.Table, w.Key)}
 	}
 	if err := s.decideAll(writes, results, turns, atomic); err != nil {
 		return err
@@ -102,8 +102,8 @@ func (s *Store) updateSome(writes []Write, results []Result, atomic bool) error 
 	return nil
 }
 
-// decideAll takes the stripes in order, decides, and enqueues what is to be written.
-func (s *Store) decideAll(writes []Write, results []Result, turns []turn, atomic bool) error {
+// decideAll takes the stripes, decides in the order of the keys, and enqueues what is to be written.
+func (s *Store) decideAll(writes []Write, results []Result, turns []turn, atomic bool) (err error) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if err := s.usable(); err != nil {
@@ -114,34 +114,26 @@ func (s *Store) decideAll(writes []Write, results []Result, turns []turn, atomic
 			return noTable(writes[i].Table)
 		}
 	}
-	if len(turns) > 1 {
-		slices.SortFunc(turns, func(a, b turn) int {
-			if a.stripe != b.stripe {
-				return a.stripe - b.stripe
-			}
-			return bytes.Compare(a.index, b.index)
-		})
-		for i := range turns[1:] {
-			if bytes.Equal(turns[i].index, turns[i+1].index) {
-				return fault.New(fault.User, "two writes of one key in one call")
-			}
+	slices.SortFunc(turns, func(a, b turn) int { return bytes.Compare(a.index, b.index) })
+	for i := range turns[1:] {
+		if bytes.Equal(turns[i].index, turns[i+1].index) {
+			return fault.New(fault.User, "two writes of one key in one call")
 		}
 	}
+	defer s.stripes.lock(turns)()
 	for i := range turns {
-		if i == 0 || turns[i].stripe != turns[i-1].stripe {
-			stripe := &s.stripes[turns[i].stripe]
-			stripe.Lock()
-			defer stripe.Unlock()
-		}
+		turns[i].before = s.overlay.get(turns[i].index)
 	}
-	ops := make([]*op, 0, len(turns))
+	found := s.newFinder() // from here on what is not in the overlay is in the index that it sees
+	defer func() { err = cmp.Or(err, found.close()) }()
+	made, ops := make([]op, len(turns)), make([]*op, 0, len(turns))
 	failed := false
 	for i := range turns {
-		r := &results[turns[i].i]
-		r.Commit, r.Err = s.decide(&writes[turns[i].i], &turns[i])
+		t, r := &turns[i], &results[turns[i].i]
+		r.Commit, r.Err = s.decide(&writes[t.i], t, found, &made[i])
 		failed = failed || r.Err != nil
-		if turns[i].op != nil {
-			ops = append(ops, turns[i].op)
+		if t.op != nil {
+			ops = append(ops, t.op)
 		}
 	}
 	if failed && atomic {
@@ -153,23 +145,27 @@ func (s *Store) decideAll(writes []Write, results []Result, turns []turn, atomic
 	if len(ops) == 0 {
 		return nil
 	}
-	_, err := s.queue.put(&s.overlay, ops...)
+	_, err = s.queue.put(&s.overlay, ops...)
 	return err
 }
 
-// decide asks one write's function under its stripe.
-func (s *Store) decide(w *Write, t *turn) (Commit, error) {
+// decide asks one write's function under its stripe. What it is to write becomes o.
+func (s *Store) decide(w *Write, t *turn, found *finder, o *op) (Commit, error) {
 	tab := s.tables[w.Table]
-	o := &op{kind: kindPut, table: w.Table, key: w.Key, index: t.index, stream: tab.Settings.Stream, service: w.Service}
+	*o = op{kind: kindPut, table: w.Table, key: w.Key, index: t.index, stream: tab.Settings.Stream, service: w.Service}
 	var old []byte
-	if before := s.overlay.get(t.index); before != nil {
+	if before := t.before; before != nil {
 		t.after, o.before = before.group, before
 		if o.exists = before.kind != kindDelete; o.exists {
 			old, o.prior.size = before.value, before.size
 		}
 	} else {
 		var err error
-		if old, o.exists, err = s.lookup(&o.prior, t.index, !w.Blind || tab.indexed()); err != nil {
+		withValue := !w.Blind || tab.indexed()
+		if old, o.exists, err = found.lookup(&o.prior, t.index, withValue); err == errNewSegment {
+			old, o.exists, err = s.lookup(&o.prior, t.index, withValue)
+		}
+		if err != nil {
 			return Commit{}, err
 		}
 	}
@@ -187,7 +183,10 @@ func (s *Store) decide(w *Write, t *turn) (Commit, error) {
 	case what == OpDelete:
 		o.kind = kindDelete
 	case what == OpPut && len(value) > 0 && len(value) <= valueMax:
-		o.value, o.crc, o.size = value, checksum(value), uint32(s.size(value))
+		o.value, o.crc, o.size = value, checksum(value), uint32(w.Size)
+		if w.Size == 0 {
+			o.size = uint32(s.size(value))
+		}
 	default:
 		return c, fault.New(fault.Bug, "operation %d with a value of %d bytes", what, len(value))
 	}
@@ -228,3 +227,21 @@ func (s *Store) tellOld(o *op, old []byte) error {
 
 // stripeLocks are the locks of keys, by a hash of the whole key.
 type stripeLocks [stripeCount]sync.Mutex
+
+// lock takes the stripes of all turns, in their own order, so that two calls never wait for each other.
+func (l *stripeLocks) lock(turns []turn) (unlock func()) {
+	stripes := make([]int, len(turns))
+	for i := range turns {
+		stripes[i] = stripeOf(turns[i].index)
+	}
+	slices.Sort(stripes)
+	stripes = slices.Compact(stripes)
+	for _, stripe := range stripes {
+		l[stripe].Lock()
+	}
+	return func() {
+		for _, stripe := range stripes {
+			l[stripe].Unlock()
+		}
+	}
+}
