@@ -41,15 +41,20 @@ type tableBatch struct {
 	refused []int // members not done
 }
 
-// batches reads RequestItems; part reads one table's part.
+// batches reads RequestItems; part reads one table's part. compact, when there is one, is tried first.
 func (c *call) batches(
-	operation string, v *constraints, part func(raw []byte, b *tableBatch) error,
+	operation string, v *constraints, compact func(raw []byte) ([]tableBatch, bool), part func(raw []byte, b *tableBatch) error,
 ) ([]tableBatch, consumption, error) {
 	consumed, _, err := c.args.text("ReturnConsumedCapacity")
 	if err != nil {
 		return nil, 0, err
 	}
 	v.oneOf(consumed, "returnConsumedCapacity", consumedSet...)
+	if raw := c.args.get("RequestItems"); compact != nil && raw != nil && v.err() == nil {
+		if list, ok := compact(raw); ok {
+			return list, consumptions[consumed], name(list)
+		}
+	}
 	members, present, err := c.args.object("RequestItems", classTableMap)
 	if err != nil {
 		return nil, 0, err
@@ -67,7 +72,7 @@ func (c *call) batches(
 	for i, m := range members {
 		b := &list[i]
 		b.named = string(m.name)
-		if b.name, err = checkName(b.named); err != nil {
+		if err := name(list[i : i+1]); err != nil {
 			return nil, 0, err
 		}
 		if err := part(m.raw, b); err != nil {
@@ -75,6 +80,16 @@ func (c *call) batches(
 		}
 	}
 	return list, consumptions[consumed], nil
+}
+
+// name checks how the request names the tables.
+func name(list []tableBatch) (err error) {
+	for i := range list {
+		if list[i].name, err = checkName(list[i].named); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolve finds the tables.
@@ -89,14 +104,10 @@ func (c *call) resolve(list []tableBatch) (err error) {
 
 // distinct refuses a key that stands in one table's part twice.
 func (b *tableBatch) distinct() error {
-	seen := make(map[string]bool, len(b.keys))
-	var joined []byte
-	for _, k := range b.keys {
-		joined = append(append(append(joined[:0], k.Hash...), 0, byte(len(k.Hash)>>8), byte(len(k.Hash))), k.Range...)
-		if seen[string(joined)] {
+	for i, key := range b.keys {
+		if slices.ContainsFunc(b.keys[:i], func(before store.Key) bool { return sameKey(before, key) }) {
 			return invalid(saysDuplicates)
 		}
-		seen[string(joined)] = true
 	}
 	return nil
 }
@@ -131,7 +142,7 @@ func (c *call) writePart(raw []byte, b *tableBatch) error {
 			batchWritesMax))
 		return v.err()
 	}
-	b.records, b.deeds = make([]record, len(b.raws)), make([]deed, len(b.raws))
+	c.room(b, len(b.raws))
 	for i, raw := range b.raws {
 		members, err := object(raw, classStructure)
 		if err != nil {
@@ -162,10 +173,10 @@ func (c *call) writePart(raw []byte, b *tableBatch) error {
 				strings.ToLower(verb.name), strings.ToLower(verb.subject)))
 			return v.err()
 		}
-		if err := b.records[i].parse(value); err != nil {
+		if err := b.records[i].parse(&c.batch, value); err != nil {
 			return err
 		}
-		b.deeds[i] = deed{verb: verb, settings: settings{values: returnNone}, subject: &b.records[i], compiled: &unconditional}
+		b.deeds[i].verb = verb
 	}
 	return nil
 }
@@ -180,7 +191,7 @@ func (c *call) batchWriteItem() error {
 	}
 	v := &constraints{}
 	v.oneOf(metrics, "returnItemCollectionMetrics", "SIZE", "NONE")
-	list, consumed, err := c.batches("BatchWriteItem", v, c.writePart)
+	list, consumed, err := c.batches("BatchWriteItem", v, c.compactWrites, c.writePart)
 	if err != nil {
 		return err
 	}
@@ -192,7 +203,7 @@ func (c *call) batchWriteItem() error {
 			if d.subject.err != nil {
 				return d.subject.err
 			}
-			if d.verb == &verbPut && item.Size(d.subject.Item) > item.ItemBytesMax {
+			if d.verb == &verbPut && d.subject.size > item.ItemBytesMax {
 				return invalid(saysTooLarge)
 			}
 		}
@@ -365,7 +376,7 @@ func (c *call) readPart(raw []byte, b *tableBatch) error {
 	b.consistent = consistent != nil && *consistent
 	b.raws, b.records = list, make([]record, len(list))
 	for i, raw := range list {
-		if err := b.records[i].parse(raw); err != nil {
+		if err := b.records[i].parse(&c.batch, raw); err != nil {
 			return err
 		}
 	}
@@ -387,7 +398,7 @@ func (c *call) readPart(raw []byte, b *tableBatch) error {
 }
 
 func (c *call) batchGetItem() error {
-	list, consumed, err := c.batches("BatchGetItem", &constraints{}, c.readPart)
+	list, consumed, err := c.batches("BatchGetItem", &constraints{}, nil, c.readPart)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (d *deed) prepare() (err error) {
 		}
 		// A copy: until the write is durable other requests may look at it.
 		d.put = appendNormal(make([]byte, 0, len(d.subject.Raw())+16), d.subject.Item)
-		d.newSize = item.Size(d.subject.Item)
+		d.newSize = d.subject.size
 		return d.table.checkIndexKeys(d.subject.Item, false)
 	}
 	if d.key, err = d.table.exactKey(d.subject.Item); err != nil {
@@ -68,7 +68,11 @@ func (d *deed) prepare() (err error) {
 func (c *call) write(d *deed) store.Write {
 	d.measured = c.measures(d.table, d.settings.consumed)
 	blind := d.compiled.Condition == nil && d.values == returnNone && d.verb != &verbUpdate && !d.measured
-	return store.Write{Table: d.table.id, Key: d.key, Blind: blind, Decide: func(old []byte) (store.Op, []byte, error) {
+	size := 0
+	if d.verb == &verbPut {
+		size = d.newSize
+	}
+	return store.Write{Table: d.table.id, Key: d.key, Blind: blind, Size: size, Decide: func(old []byte) (store.Op, []byte, error) {
 		op, raw, err := c.decide(d, old)
 		if err == nil && op != store.OpNone && d.measured {
 			d.units.indexes = d.table.indexUnits(old, raw)

@@ -62,7 +62,7 @@ func (c *call) expressions(a args, w *wording) (r expression.Request, err error)
 		return r, err
 	}
 	if raw := a.get("ExpressionAttributeValues"); raw != nil && w.values != nil {
-		if err := c.values.parse(raw); err != nil {
+		if err := c.values.parse(&c.batch, raw); err != nil {
 			return r, err
 		}
 		r.Values = map[string]item.Value{}

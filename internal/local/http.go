@@ -44,12 +44,16 @@ type call struct {
 	body   []byte // with item.Slack bytes behind it
 	args   args
 	out    []byte
+	batch  item.Batch // the tapes of the records
 	main   record     // the item or key
 	values record     // ExpressionAttributeValues
 	legacy legacy     // what of them came in other parameters
 	spare  item.Batch // a stored item being looked at
 	cut    item.Batch // and its projection
 	part   []byte     // what an index holds of it
+
+	records []record // of a batch of writes
+	deeds   []deed
 }
 
 // ServeHTTP answers one request of the DynamoDB protocol (JSON 1.0).
@@ -86,13 +90,24 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if cap(c.out) > replyKept {
 		c.out = nil
 	}
-	c.main.release()
-	c.values.release()
+	c.release()
 	db.calls.Put(c)
 }
 
-func (r *record) release() {
-	r.Item, r.batch.Src, r.err = item.Item{}, nil, nil
+// tapeKept is how many tokens of a tape are kept for the next request: some ten times those of a usual batch.
+const tapeKept = 1 << 14
+
+// release forgets what the request was about and keeps memory for the next.
+func (c *call) release() {
+	c.batch.Reset()
+	c.batch.Src = nil
+	if cap(c.batch.Tape) > tapeKept {
+		c.batch.Tape = nil
+	}
+	c.main, c.values = record{}, record{}
+	clear(c.records)
+	clear(c.deeds)
+	c.records, c.deeds = c.records[:0], c.deeds[:0]
 }
 
 func reply(w http.ResponseWriter, body []byte, status int) {

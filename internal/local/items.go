@@ -51,7 +51,7 @@ func (c *call) readSettings(subject string, write bool) (s settings, err error) 
 		v.notNull(map[string]string{"Item": "item", "Key": "key"}[subject])
 		return s, v.err()
 	}
-	if err := c.main.parse(raw); err != nil {
+	if err := c.main.parse(&c.batch, raw); err != nil {
 		return s, err
 	}
 	return s, v.err()
@@ -185,7 +185,7 @@ func (c *call) writeItem(v *verb) error {
 	if s.values != returnNone && v.returns != nil && !slices.Contains(v.returns, s.values) {
 		return invalid("ReturnValues can only be ALL_OLD or NONE")
 	}
-	if v == &verbPut && item.Size(c.main.Item) > item.ItemBytesMax {
+	if v == &verbPut && c.main.size > item.ItemBytesMax {
 		return invalid(saysTooLarge)
 	}
 	d := &deed{verb: v, settings: s, subject: &c.main, legacy: c.legacy}

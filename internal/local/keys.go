@@ -100,7 +100,8 @@ func encode(it item.Item, i int) ([]byte, error) {
 	case item.B:
 		return store.EncodeBinary(nil, it.Bytes(i, nil)), nil
 	}
-	return store.EncodeString(nil, it.Text(i)), nil
+	text := it.Text(i)
+	return store.EncodeString(make([]byte, 0, 1+len(text)), text), nil
 }
 
 // encodeValue is encode for a decoded value.

@@ -75,7 +75,7 @@ func (c *call) readPaging(limitAt string, w *wording) (p paging, choice string, 
 	}
 	p.consistent = consistent != nil && *consistent
 	if p.start = c.args.get("ExclusiveStartKey"); p.start != nil {
-		if err := c.main.parse(p.start); err != nil {
+		if err := c.main.parse(&c.batch, p.start); err != nil {
 			return p, "", err
 		}
 	}

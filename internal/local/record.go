@@ -15,9 +15,9 @@ import (
 // value in it; it is kept apart because the service complains about values only after it has looked at other things.
 type record struct {
 	item.Item
-	batch item.Batch
-	name  string // the top-level attribute err is about
-	err   error
+	size int    // by item.Size: whether it is too large is judged later, in the operation's words
+	name string // the top-level attribute err is about
+	err  error
 }
 
 // classAttributeMap is the service's name for the type of an attribute map.
@@ -26,24 +26,37 @@ const (
 	classAttributeMap = "java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>"
 )
 
-// parse reads raw, which lies in a buffer with item.Slack bytes behind it, into r. The returned error is about JSON
-// that is none or of the wrong type; r.err about values.
-func (r *record) parse(raw []byte) error {
-	r.err, r.name = nil, ""
-	r.batch.Reset()
-	r.batch.Src = raw
-	err := ddbjson.Parse(&r.batch, 0)
-	if err == nil {
-		r.Item = r.batch.Item(0)
-		if unnamed(r.Item) {
-			r.err = invalid("Empty attribute name")
-			return nil
-		}
-		if err = item.Validate(r.Item, nil); err == nil || tooLarge(err) {
-			return nil // sizes are judged later, in the operation's words
-		}
+// parse reads raw, which lies in a buffer with item.Slack bytes behind it, into r, its tape behind those of b. The
+// returned error is about JSON that is none or of the wrong type; r.err about values.
+func (r *record) parse(b *item.Batch, raw []byte) error {
+	r.err, r.name, b.Src = nil, "", raw
+	tape, rows := len(b.Tape), b.Len()
+	var err error
+	if end, ok := ddbjson.Next(b, 0); !ok || end != len(raw) {
+		b.Tape, b.Rows = b.Tape[:tape], b.Rows[:rows]
+		err = ddbjson.Parse(b, 0)
 	}
-	return r.diagnose(raw, err)
+	if err == nil {
+		err = r.accept(b.Item(rows))
+	}
+	if err != nil {
+		return r.diagnose(raw, err)
+	}
+	return nil
+}
+
+// accept takes a tokenised item. The returned error is a broken rule of values, for diagnose to put into words.
+func (r *record) accept(it item.Item) error {
+	r.Item = it
+	if unnamed(it) {
+		r.err = invalid("Empty attribute name")
+		return nil
+	}
+	if err := item.ValidateValues(it); err != nil {
+		return err
+	}
+	r.size = item.Size(it)
+	return nil
 }
 
 // unnamed tells whether any attribute or member has an empty name.
@@ -86,16 +99,16 @@ func (r *record) diagnose(raw []byte, cause error) error {
 	}
 	it, err := item.FromMap(values)
 	if err == nil {
-		err = item.Validate(it, nil)
+		err = item.ValidateValues(it)
 	}
-	if err != nil && !tooLarge(err) {
+	if err != nil {
 		if cause == nil {
 			cause = err
 		}
 		r.err = invalid("%s", words(cause))
 		return nil
 	}
-	r.Item = it
+	r.Item, r.size = it, item.Size(it)
 	return nil
 }
 

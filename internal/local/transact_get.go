@@ -68,7 +68,7 @@ func (c *call) readLook(l *look, at string, m args, v *constraints) error {
 		v.notNull(at + ".key")
 		return nil
 	}
-	if err := l.record.parse(raw); err != nil {
+	if err := l.record.parse(&c.batch, raw); err != nil {
 		return err
 	}
 	l.request, err = c.expressions(get, &wording{projection: true})

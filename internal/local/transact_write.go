@@ -117,7 +117,7 @@ func (c *call) readAction(tx *transaction, n int, m args, v *constraints) error 
 		v.notNull(at + strings.ToLower(d.verb.subject))
 		return nil
 	}
-	if err := d.subject.parse(raw); err != nil {
+	if err := d.subject.parse(&c.batch, raw); err != nil {
 		return err
 	}
 	for _, name := range d.wording.legacy {
@@ -137,7 +137,7 @@ func (c *call) compileAll(tx *transaction) (err error) {
 			return d.subject.err
 		}
 		if d.verb == &verbPut {
-			size := item.Size(d.subject.Item)
+			size := d.subject.size
 			if size > item.ItemBytesMax {
 				return invalid(saysTooLarge)
 			}
