@@ -42,6 +42,7 @@ var storey = map[string]int{
 	"internal/dataset":        4,
 	"internal/plan":           4,
 	// 4 worlds
+	"internal/local/cbor":    3,
 	"internal/local/store":   3,
 	"internal/local/kinesis": 4,
 	"internal/local/export":  5,

@@ -2,10 +2,13 @@ package local
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"dynaferry/internal/local/cbor"
 )
 
 func kinesisClient(t *testing.T, in *Instance) *kinesis.Client {
@@ -269,4 +274,85 @@ func TestKinesisSDKErrors(t *testing.T) {
 	if !errors.As(err, &limit) {
 		t.Error(err)
 	}
+}
+
+// What a client says in CBOR is answered in CBOR, with what the same in JSON is: the whole history of Kinesis in the other form.
+func TestKinesisCBOR(t *testing.T) {
+	history, err := os.ReadFile("testdata/kinesis.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := play(t, history, func(db *DB, op, body string) (int, string) {
+		parameters := map[string]any{}
+		d := json.NewDecoder(strings.NewReader(body))
+		d.UseNumber()
+		if !strings.HasPrefix(op, "Kinesis.") || body != "" && d.Decode(&parameters) != nil {
+			return post(db, op, body)
+		}
+		sent, err := cbor.Marshal(asCBOR("", parameters))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := request(op, string(sent))
+		r.Header.Set("Content-Type", "application/x-amz-cbor-1.1")
+		w := httptest.NewRecorder()
+		db.ServeHTTP(w, r)
+		if w.Header().Get("Content-Type") != "application/x-amz-cbor-1.1" {
+			t.Errorf("%s is answered with %s", op, w.Header())
+		}
+		if w.Body.Len() == 0 {
+			return w.Code, ""
+		}
+		text, err := cbor.ToJSON(w.Body.Bytes())
+		if err != nil {
+			t.Fatal(op, err)
+		}
+		return w.Code, strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(string(text))
+	})
+	diff(t, "testdata/kinesis.txt", history, got)
+	status, reply := 0, ""
+	db := newDB(t, Options{})
+	for _, body := range []string{"\xff", "\x01", "\xbf"} {
+		r := request("Kinesis.ListStreams", body)
+		r.Header.Set("Content-Type", "application/x-amz-cbor-1.1")
+		w := httptest.NewRecorder()
+		db.ServeHTTP(w, r)
+		text, err := cbor.ToJSON(w.Body.Bytes())
+		if status, reply = w.Code, string(text); status != 400 || err != nil || !strings.Contains(reply, "SerializationException") {
+			t.Error(status, reply, err)
+		}
+	}
+}
+
+// millisTime is a time as CBOR has it.
+type millisTime int64
+
+func (m millisTime) Millis() int64 { return int64(m) }
+
+// asCBOR gives the parameters of a request the types that clients send: bytes for data, times for times.
+func asCBOR(name string, v any) any {
+	switch v := v.(type) {
+	case string:
+		if data, err := base64.StdEncoding.DecodeString(v); err == nil && name == "Data" {
+			return data
+		}
+	case json.Number:
+		n, err := v.Int64()
+		if err != nil {
+			return v.String()
+		}
+		if name == "Timestamp" || name == "StreamCreationTimestamp" {
+			return millisTime(1000 * n)
+		}
+		return n
+	case []any:
+		for i := range v {
+			v[i] = asCBOR(name, v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = asCBOR(name, v[name])
+		}
+	}
+	return v
 }

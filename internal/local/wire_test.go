@@ -102,7 +102,7 @@ func TestHistories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, have)
+			got := play(t, have, post)
 			if *rewrite {
 				if err := os.WriteFile(file, got, 0o644); err != nil {
 					t.Fatal(err)
@@ -114,8 +114,8 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// play returns the history with the replies of this run.
-func play(t *testing.T, history []byte) []byte {
+// play returns the history with the replies of this run to requests that are sent by post.
+func play(t *testing.T, history []byte, post func(db *DB, op, body string) (int, string)) []byte {
 	now := epoch
 	db := newDB(t, Options{Clock: func() time.Time { now = now.Add(time.Second); return now }})
 	var out bytes.Buffer

@@ -8,16 +8,20 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import software.amazon.awssdk.core.SdkBytes;
+import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
 import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
 import software.amazon.awssdk.services.dynamodb.model.*;
 import software.amazon.awssdk.services.dynamodb.streams.DynamoDbStreamsClient;
+import software.amazon.awssdk.services.kinesis.KinesisClient;
 import software.amazon.kinesis.common.ConfigsBuilder;
 import software.amazon.kinesis.common.InitialPositionInStream;
 import software.amazon.kinesis.common.InitialPositionInStreamExtended;
@@ -30,7 +34,10 @@ import software.amazon.kinesis.metrics.NullMetricsFactory;
 import software.amazon.kinesis.processor.ShardRecordProcessor;
 import software.amazon.kinesis.retrieval.polling.PollingConfig;
 
-/** Reads a table's stream with the Kinesis Client Library, over a split of its shard, and checks that every change came in order. */
+/**
+ * Reads a table's stream with the Kinesis Client Library, over a split of its shard, and checks that every change came in order.
+ * Its leases are in the same world. Before, a client of Kinesis as it comes, which speaks CBOR, puts and reads records.
+ */
 public class Kcl {
   static final String TABLE = "Followed";
   static final int KEYS = 20, ROUNDS = 10;
@@ -120,17 +127,35 @@ public class Kcl {
         c.metricsConfig().metricsFactory(new NullMetricsFactory()), c.processorConfig(), c.retrievalConfig().retrievalSpecificConfig(polling), adapter);
   }
 
+  static void kinesis() {
+    KinesisClient kinesis = KinesisClient.builder().httpClient(UrlConnectionHttpClient.create()).build();
+    kinesis.createStream(b -> b.streamName("orders").shardCount(1));
+    byte[] data = {0, -1, 'x'};
+    Instant before = Instant.now().minusSeconds(5);
+    String number = kinesis.putRecord(b -> b.streamName("orders").partitionKey("ß").data(SdkBytes.fromByteArray(data))).sequenceNumber();
+    String shard = kinesis.listShards(b -> b.streamName("orders")).shards().get(0).shardId();
+    String at = kinesis.getShardIterator(b -> b.streamName("orders").shardId(shard).shardIteratorType("AT_TIMESTAMP").timestamp(before)).shardIterator();
+    software.amazon.awssdk.services.kinesis.model.Record r = kinesis.getRecords(b -> b.shardIterator(at)).records().get(0);
+    if (!r.data().equals(SdkBytes.fromByteArray(data)) || !r.partitionKey().equals("ß") || !r.sequenceNumber().equals(number)
+        || Math.abs(r.approximateArrivalTimestamp().getEpochSecond() - before.getEpochSecond()) > 60) throw new AssertionError(r);
+    try {
+      kinesis.describeStream(b -> b.streamName("nowhere"));
+      throw new AssertionError("a stream that is not there was described");
+    } catch (software.amazon.awssdk.services.kinesis.model.ResourceNotFoundException expected) {
+      if (!expected.getMessage().contains("nowhere")) throw new AssertionError(expected);
+    }
+  }
+
   public static void main(String[] args) throws Exception {
+    kinesis();
     String endpoint = System.getenv("AWS_ENDPOINT_URL_DYNAMODB");
     DynamoDbAsyncClient db = DynamoDbAsyncClient.builder().endpointOverride(URI.create(endpoint)).build();
-    // The library keeps its leases by the legacy parameters Expected and AttributeUpdates, which we do not serve.
-    DynamoDbAsyncClient leases = DynamoDbAsyncClient.builder().endpointOverride(URI.create(args[0])).build();
     DynamoDbStreamsClient feed = DynamoDbStreamsClient.builder().endpointOverride(URI.create(endpoint)).build();
     String arn = db.createTable(b -> b.tableName(TABLE).billingMode(BillingMode.PAY_PER_REQUEST)
         .attributeDefinitions(AttributeDefinition.builder().attributeName("pk").attributeType("S").build())
         .keySchema(KeySchemaElement.builder().attributeName("pk").keyType("HASH").build())
         .streamSpecification(s -> s.streamEnabled(true).streamViewType("NEW_AND_OLD_IMAGES"))).join().tableDescription().latestStreamArn();
-    Scheduler scheduler = scheduler(arn, leases, feed);
+    Scheduler scheduler = scheduler(arn, db, feed);
     Thread runs = new Thread(scheduler);
     runs.setDaemon(true);
     runs.start();
@@ -142,7 +167,7 @@ public class Kcl {
     until("the changes behind the split", 2 * ROUNDS);
     if (!ended.contains(shards.get(0).shardId())) throw new AssertionError("the parent has not ended: " + ended);
     scheduler.startGracefulShutdown().get(60, TimeUnit.SECONDS);
-    System.out.println("Kinesis Client Library with the adapter for DynamoDB Streams: " + 2 * ROUNDS * KEYS + " changes in order over a split");
+    System.out.println("Kinesis Client Library with the adapter for DynamoDB Streams: " + 2 * ROUNDS * KEYS + " changes in order over a split, leases beside them; Kinesis in CBOR");
     System.exit(0); // its pools have threads that live on
   }
 }

@@ -116,7 +116,7 @@ func (c *call) event(flush *http.ResponseController, kind string, body []byte) b
 // checksum of all.
 func appendEvent(dst []byte, kind string, payload []byte) []byte {
 	var headers []byte
-	for _, h := range [][2]string{{":event-type", kind}, {":content-type", "application/x-amz-json-1.1"}, {":message-type", "event"}} {
+	for _, h := range [][2]string{{":event-type", kind}, {":content-type", typeJSON}, {":message-type", "event"}} {
 		const typeString = 7
 		headers = append(append(append(headers, byte(len(h[0]))), h[0]...), typeString)
 		headers = append(binary.BigEndian.AppendUint16(headers, uint16(len(h[1]))), h[1]...)

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"dynaferry/internal/fault"
+	"dynaferry/internal/local/cbor"
 )
 
 // TargetStem is what X-Amz-Target starts with when a request is for Kinesis.
@@ -98,39 +99,52 @@ func undecodable(err error) error {
 // Serve answers one request.
 func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, request Request) {
 	c := &call{Engine: e, ctx: r.Context(), region: request.Region, w: w}
-	out, err := c.run(r.Header.Get("Content-Type"), request)
+	out, err := c.run(isCBOR(r), request)
 	if c.taken {
 		return
 	}
 	status := http.StatusOK
+	reply, marshal := typeJSON, stdjson.Marshal
+	if isCBOR(r) {
+		reply, marshal = typeCBOR, cbor.Marshal
+	}
 	var body []byte
 	if err == nil && out != nil {
-		body, err = stdjson.Marshal(out)
+		body, err = marshal(out)
 	}
 	if err != nil {
 		answer := answerOf(err)
 		status = answer.status
-		body, _ = stdjson.Marshal(map[string]string{"__type": answer.kind, "message": answer.message})
+		body, _ = marshal(map[string]string{"__type": answer.kind, "message": answer.message})
 	}
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{uuid()}
-	h["Content-Type"] = []string{"application/x-amz-json-1.1"}
+	h["Content-Type"] = []string{reply}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away is no concern of ours
 }
 
-func (c *call) run(contentType string, request Request) (any, error) {
-	if strings.Contains(contentType, "cbor") {
-		return nil, failf("SerializationException", refusal+"CBOR: let the client send JSON "+
-			"(AWS_CBOR_DISABLE=1, in Java -Daws.cborEnabled=false)")
-	}
+// The forms of requests and replies: a reply has its request's. Events of a subscription are always JSON.
+const (
+	typeJSON = "application/x-amz-json-1.1"
+	typeCBOR = "application/x-amz-cbor-1.1"
+)
+
+func isCBOR(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Content-Type"), typeCBOR) }
+
+func (c *call) run(isCBOR bool, request Request) (_ any, err error) {
 	run := operations[request.Operation]
 	if run == nil {
 		if unserved[request.Operation] {
 			return nil, failf("UnknownOperationException", refusal+"the operation %s of Kinesis", request.Operation)
 		}
 		return nil, failf("UnknownOperationException", "")
+	}
+	if isCBOR && len(request.Body) > 0 {
+		if request.Body, err = cbor.ToJSON(request.Body); err != nil {
+			return nil, failf("SerializationException", "%s", err.Error())
+		}
 	}
 	return run(c, request.Body)
 }
@@ -148,6 +162,9 @@ func answerOf(err error) *apiError {
 
 // seconds is a time in ms as the service writes it: seconds with the milliseconds as fraction.
 type seconds int64
+
+// Millis is the time for replies in CBOR.
+func (s seconds) Millis() int64 { return int64(s) }
 
 // MarshalJSON writes 1795403643.164.
 func (s seconds) MarshalJSON() ([]byte, error) {
