@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"dynaferry/internal/fault"
 	"dynaferry/internal/local"
 	"dynaferry/internal/local/bucket"
+	"dynaferry/internal/local/upstream"
 )
 
 func (a *app) localCommand() *cobra.Command {
@@ -26,13 +28,20 @@ func (a *app) localCommand() *cobra.Command {
 		Long: `local serves the protocols of DynamoDB, DynamoDB Streams and Kinesis and, beside them, an S3-compatible store, both on loopback only and both remembering what they
 were told when --dir names a folder. It is for trying and testing; any SDK works with it: the lines it prints set the endpoints.
 
+With --upstream the tables are those of another DynamoDB endpoint, DynamoDB Local or ScyllaDB for instance. Everything is forwarded to it but what it lacks:
+continuous backups, exports, backups, restores and imports are added here, by following the streams of the tables that have continuous backups turned on.
+
 What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 		Example: `  dynaferry local --dir ./world
-  eval "$(dynaferry local --env)"`,
+  eval "$(dynaferry local --env)"
+  dynaferry local --dir ./world --upstream http://127.0.0.1:8000`,
 		Args: args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.ttlInterval <= 0 {
 				return usage("--ttl-interval must be more than 0, not %s", o.ttlInterval)
+			}
+			if err := o.checkUpstream(cmd.Flags().Changed); err != nil {
+				return err
 			}
 			w, err := a.startLocal(cmd.Context(), o)
 			if err != nil {
@@ -48,6 +57,9 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 			}
 			if err != nil {
 				return err
+			}
+			if o.upstream != "" {
+				a.story.say("forwarding DynamoDB to %s", o.upstream)
 			}
 			a.story.say("serving DynamoDB at %s and S3 at %s; stop with Ctrl-C", w.tables, w.objects)
 			select {
@@ -68,6 +80,8 @@ What of DynamoDB is served, and what is refused by name, is in docs/local.md.`,
 	f.BoolVar(&o.fullPages, "full-pages", false, "give no empty pages in the middle of a stream's shard, which the service gives now and then")
 	f.BoolVar(&o.kinesisDisorder, "kinesis-disorder", false, "send some changes to Kinesis twice and out of order, as the service may")
 	f.BoolVar(&o.throttle, "throttle", false, "hold provisioned tables to their throughput, as the service does")
+	f.StringVar(&o.upstream, "upstream", "", "URL of another DynamoDB endpoint, which everything is forwarded to but what it lacks; ?insecure=true allows plain http to another machine")
+	f.DurationVar(&o.upstreamLag, "upstream-lag", 0, "how late the upstream may show a write in its table's stream (default: 10s, DynamoDB Local: 0.5s)")
 	return cmd
 }
 
@@ -82,6 +96,28 @@ type localOptions struct {
 	kinesisDisorder         bool
 	ttlInterval             time.Duration
 	buckets                 []string
+	upstream                string
+	upstreamLag             time.Duration
+}
+
+// ofTables are the flags about how tables of our own behave.
+var ofTables = []string{"throttle", "ttl-interval", "full-pages", "kinesis-disorder"}
+
+func (o *localOptions) checkUpstream(changed func(flag string) bool) error {
+	switch {
+	case o.upstream == "" && changed("upstream-lag"):
+		return usage("--upstream-lag is of an upstream, which --upstream names")
+	case o.upstreamLag < 0:
+		return usage("--upstream-lag must not be less than 0, it is %s", o.upstreamLag)
+	case o.upstream == "":
+		return nil
+	}
+	for _, flag := range ofTables {
+		if changed(flag) {
+			return usage("--%s is about tables that are kept here, and with --upstream they are the upstream's", flag)
+		}
+	}
+	return nil
 }
 
 func (o *localOptions) folders() (dir, tables, objects string, temporary bool, err error) {
@@ -92,7 +128,11 @@ func (o *localOptions) folders() (dir, tables, objects string, temporary bool, e
 	if dir, err = filepath.Abs(o.dir); err != nil {
 		return "", "", "", false, err
 	}
-	return dir, filepath.Join(dir, "dynamodb"), filepath.Join(dir, "s3"), false, os.MkdirAll(dir, 0o700)
+	tables = "dynamodb"
+	if o.upstream != "" {
+		tables = "upstream" // what is remembered of its tables is no world of its own
+	}
+	return dir, filepath.Join(dir, tables), filepath.Join(dir, "s3"), false, os.MkdirAll(dir, 0o700)
 }
 
 // localWorld is a running local pair.
@@ -111,14 +151,19 @@ const regionLocal = "us-east-1"
 
 // startLocal serves both halves until close.
 func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, err error) {
+	ahead, err := upstreamOf(ctx, o.upstream)
+	if err != nil {
+		return nil, err
+	}
 	dir, tables, objects, temporary, err := o.folders()
 	if err != nil {
 		return nil, fault.New(fault.User, "folder of the local world: %w", err)
 	}
 	w = &localWorld{dir: dir, temporary: temporary}
+	begun := w // an error's return makes w nil
 	defer func() {
 		if err != nil {
-			w.close()
+			begun.close()
 		}
 	}()
 	exe, err := os.Executable()
@@ -130,7 +175,7 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 	}
 	w.objects, w.access, w.secret = w.process.Endpoint, w.process.Config.AccessKey, w.process.Config.SecretKey
 	options := local.Options{Dir: tables, Addr: loopback(o.tablesPort), Throttle: o.throttle, StrictTimes: o.strictTimes,
-		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder, FullPages: o.fullPages}
+		TTLInterval: o.ttlInterval, KinesisDisorder: o.kinesisDisorder, FullPages: o.fullPages, Upstream: ahead, UpstreamLag: o.upstreamLag}
 	if options.Bucket, err = bucketsOf(ctx, w.process); err != nil {
 		return nil, err
 	}
@@ -139,6 +184,23 @@ func (a *app) startLocal(ctx context.Context, o localOptions) (w *localWorld, er
 	}
 	w.tables = w.instance.URL
 	return w, nil
+}
+
+// upstreamOf reaches an upstream, if there is to be one, and sees that a DynamoDB is there.
+func upstreamOf(ctx context.Context, address string) (*upstream.Client, error) {
+	if address == "" {
+		return nil, nil
+	}
+	endpoint, insecure := strings.CutSuffix(address, "?insecure=true")
+	carrier, err := aws.Carry(ctx, aws.Options{Endpoint: strings.TrimSuffix(endpoint, "/"), Insecure: insecure})
+	if err != nil {
+		return nil, err
+	}
+	client, err := upstream.New(upstream.Options{URL: endpoint, Transport: carrier.Transport(), Sign: carrier.Sign})
+	if err != nil {
+		return nil, err
+	}
+	return client, client.Ping(ctx)
 }
 
 // bucketsOf opens the buckets of the S3 half, as any client would: for the tables' half to write exports and read imports.

@@ -18,6 +18,10 @@ const (
 // background does what the service does by itself, until ctx ends: it deletes what has expired, feeds Kinesis streams, lets
 // shards follow each other, and forgets what nobody can read any more. An error is kept for Close, requests go on, and the job tries again.
 func (db *DB) background(ctx context.Context) {
+	if db.relay != nil {
+		db.job.note(db.relay.keeper.Run(ctx)) // all else is the upstream's
+		return
+	}
 	interval := db.opts.TTLInterval
 	if interval <= 0 {
 		interval = ttlInterval

@@ -107,9 +107,13 @@ func (c *call) createBackup() error {
 	defer c.db.change.Unlock()
 	t, err := c.table(name)
 	if err != nil {
-		return tableNotFound(name)
+		return missing(err, tableNotFound(name))
 	}
-	b, err := c.db.takeBackup(t, label)
+	take := c.db.takeBackup
+	if c.db.relay != nil {
+		take = c.takeCopyBackup
+	}
+	b, err := take(t, label)
 	if err != nil {
 		return err
 	}
@@ -125,16 +129,12 @@ func (db *DB) takeBackup(t *table, label string) (*backupRecord, error) {
 	now := db.now()
 	b := &backupRecord{ID: taskID(now), Name: label, Type: backupUser, Status: statusCreating, CreatedMs: millis(now),
 		Items: counts.Items, Bytes: counts.Bytes, Def: *t.def}
-	note := fmt.Appendf(nil, `{"hidden":"backup","version":%d}`, definitionVersion)
-	if b.Table, err = db.store.CreateTable(note, backupTableStem+b.ID, store.Settings{}); err != nil {
-		return nil, err
-	}
-	if err := db.journal.backups.put(b.ID, b); err != nil {
+	if err := db.noteBackup(b); err != nil {
 		return nil, err
 	}
 	items := db.store.Scan(t.id, store.ScanOptions{}) // the state of this moment, whatever is written while it is copied
 	db.crew.start(func(ctx context.Context) {
-		copied, err := db.fill(ctx, b.Table, t, items)
+		copied, err := db.fill(db.bulk(ctx, b.Table), t, items)
 		if err != nil {
 			return // the next Open takes away what was not finished
 		}
@@ -143,6 +143,15 @@ func (db *DB) takeBackup(t *table, label string) (*backupRecord, error) {
 		_ = db.journal.backups.put(b.ID, &done) // if this fails the store has stopped, and every request says so
 	})
 	return b, nil
+}
+
+// noteBackup makes the table of a backup that is about to be copied, and its record.
+func (db *DB) noteBackup(b *backupRecord) (err error) {
+	note := fmt.Appendf(nil, `{"hidden":"backup","version":%d}`, definitionVersion)
+	if b.Table, err = db.store.CreateTable(note, backupTableStem+b.ID, store.Settings{}); err != nil {
+		return err
+	}
+	return db.journal.backups.put(b.ID, b)
 }
 
 // keepDeleted leaves a system backup of a table with continuous backups that is about to be dropped: its history, for 35

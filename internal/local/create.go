@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -255,8 +256,8 @@ func (c *call) createTable() error {
 	}
 	c.db.change.Lock()
 	defer c.db.change.Unlock()
-	if t, _ := c.table(name); t != nil || c.db.inMaking(name) != nil {
-		return inUse("Table already exists: %s", name)
+	if taken, err := c.taken(name); err != nil || taken {
+		return cmp.Or(err, error(inUse("Table already exists: %s", name)))
 	}
 	now := c.db.now()
 	def.CreatedMs = millis(now)

@@ -8,6 +8,7 @@ import (
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
+	"dynaferry/internal/local/shadow"
 	"dynaferry/internal/local/store"
 )
 
@@ -35,6 +36,7 @@ type definition struct {
 	PITR       *pitrState       `json:"pitr,omitempty"`
 	Filling    *filling         `json:"filling,omitempty"`
 	Restored   *restored        `json:"restored,omitempty"`
+	Shadow     *shadowed        `json:"shadow,omitempty"`    // the table is a copy of an upstream's
 	Indexes    []index          `json:"indexes,omitempty"`   // the local ones first
 	LastIndex  store.IndexID    `json:"lastIndex,omitempty"` // ids are never used twice
 }
@@ -74,7 +76,8 @@ type table struct {
 	keys  item.KeySchema
 	limit *limiter
 
-	indexes []servedIndex // as in the definition
+	indexes []servedIndex  // as in the definition
+	copy    *shadow.Status // of an upstream's table that is followed
 }
 
 // newTable serves a definition. before is the table with the definition that it replaces: its limiters go on.
@@ -126,18 +129,25 @@ func (t throughputTimes) after(wasRead, wasWrite, read, write, now int64) throug
 
 // redefine returns the table with another definition, which it stores first. The caller holds db.change.
 func (db *DB) redefine(t *table, def *definition) (*table, error) {
+	changed, err := db.rewrite(t, def, def.settings())
+	if err == nil {
+		db.mu.Lock()
+		db.tables[def.Name] = changed
+		db.mu.Unlock()
+	}
+	return changed, err
+}
+
+// rewrite is redefine without showing the table.
+func (db *DB) rewrite(t *table, def *definition, settings store.Settings) (*table, error) {
 	text, err := json.Marshal(def)
 	if err != nil {
 		return nil, fmt.Errorf("write the definition of %s: %w", def.Name, err)
 	}
-	if err := db.store.UpdateTable(t.id, text, def.settings()); err != nil {
+	if err := db.store.UpdateTable(t.id, text, settings); err != nil {
 		return nil, err
 	}
-	changed := newTable(def, t.id, t, db.now())
-	db.mu.Lock()
-	db.tables[def.Name] = changed
-	db.mu.Unlock()
-	return changed, nil
+	return newTable(def, t.id, t, db.now()), nil
 }
 
 // uuid is a random UUID, version 4.

@@ -9,7 +9,10 @@
 // numbers in normal form, and are decoded only where an expression looks at them; the listener is on loopback, and
 // requests whose Host header names anything else are refused, so that no web page can reach it by DNS rebinding.
 //
-// Package world, the faces and tests import it. It imports item, expression, codec/ddbjson and local/store.
+// With an upstream it is a relay: it forwards all but what the upstream lacks, and that works on copies of the upstream's
+// tables, which local/shadow keeps (docs/decisions/0016-upstream.md).
+//
+// Package world, the faces and tests import it. It imports item, expression, codec/ddbjson, local/store and local/shadow.
 //
 //	in, err := local.Start(ctx, local.Options{})     // in memory, on a free port
 //	defer in.Close()

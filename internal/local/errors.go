@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dynaferry/internal/fault"
+	"dynaferry/internal/local/upstream"
 )
 
 // The namespaces in front of an error's name, as the service writes them.
@@ -136,9 +137,14 @@ func (c *constraints) err() error {
 // answer is what an error becomes on the wire. The store knows no table that was dropped while a request ran.
 func answer(err error) *apiError {
 	var e *apiError
+	var told *upstream.Error
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &told):
+		return &apiError{told.Status, nsDynamo + told.Type, told.Message, nil}
+	case errors.Is(err, upstream.ErrAway):
+		return &apiError{http.StatusServiceUnavailable, nsCoral + "ServiceUnavailableException", err.Error(), nil}
 	case fault.KindOf(err) == fault.NotFound:
 		return notFound("Requested resource not found")
 	}

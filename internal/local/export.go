@@ -275,7 +275,7 @@ func (c *call) exportTableToPointInTime() error {
 	defer c.db.change.Unlock()
 	t, err := c.table(a.table)
 	if err != nil {
-		return failure("TableNotFoundException", "Table not found: %s", c.arn(a.table))
+		return missing(err, failure("TableNotFoundException", "Table not found: %s", c.arn(a.table)))
 	}
 	if earlier, err := c.earlierExport(&a); earlier != nil || err != nil {
 		if err != nil {
@@ -284,7 +284,7 @@ func (c *call) exportTableToPointInTime() error {
 		return c.replyExport(earlier)
 	}
 	if t.def.PITR == nil {
-		return failure("PointInTimeRecoveryUnavailableException", saysNoPITR, a.table)
+		return t.noRecovery()
 	}
 	sum := a.sum()
 	if err := a.times(c.db, c.db.window(t.def.PITR)); err != nil {

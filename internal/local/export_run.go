@@ -44,6 +44,8 @@ func (db *DB) runExport(e *exportRecord) {
 // failureOf is what the service reports for an error of an export or import.
 func failureOf(err error) *exportFailure {
 	switch kind := fault.KindOf(err); {
+	case errors.Is(err, errNotFollowed):
+		return &exportFailure{"PointInTimeRecoveryUnavailable", err.Error()}
 	case errors.Is(err, store.ErrTooOld):
 		return &exportFailure{"PointInTimeRecoveryUnavailable", "The state at the export time is not kept any more"}
 	case errors.Is(err, blob.ErrChanged):
@@ -70,7 +72,10 @@ func (db *DB) writeExport(ctx context.Context, e *exportRecord) error {
 	if err := w.layout.Begin(ctx, b); err != nil {
 		return err
 	}
-	db.settled(e.BeforeMs)
+	if err := db.reached(ctx, e.Source, e.BeforeMs); err != nil {
+		_, dropped := w.end(err)
+		return dropped
+	}
 	if e.Request.incremental() {
 		err = db.store.Changes(ctx, e.Source, before(e.FromMs), before(e.BeforeMs), w.change)
 		e.Bytes = max(w.bytes, billedLeast)

@@ -71,6 +71,9 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "healthy: dynaferry local\n")
 		return
 	}
+	if db.relay != nil && !db.forwarded(w, r) {
+		return
+	}
 	if op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), kinesis.TargetStem); ok && r.Method == http.MethodPost {
 		db.serveKinesis(w, r, op)
 		return

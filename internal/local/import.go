@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,8 +223,8 @@ func (c *call) importTable() error {
 		}
 		return c.replyImport(earlier)
 	}
-	if t, _ := c.table(def.Name); t != nil || c.db.inMaking(def.Name) != nil {
-		return inUse("Table already exists: %s", def.Name)
+	if taken, err := c.taken(def.Name); err != nil || taken {
+		return cmp.Or(err, error(inUse("Table already exists: %s", def.Name)))
 	}
 	if c.db.importing() >= importsAtOnce {
 		return failure("LimitExceededException", "There are too many concurrent imports: at most %d", importsAtOnce)
@@ -275,9 +276,9 @@ func (c *call) beginImport(source importSource, def *definition, params, token s
 	if err := c.db.journal.imports.put(i.ID, i); err != nil {
 		return err
 	}
-	t, err := c.db.makeFilled(def)
+	t, err := c.db.makeFilled(c.ctx, def)
 	if err != nil {
-		return err
+		return errors.Join(err, c.db.journal.imports.drop(i.ID))
 	}
 	if err := c.replyImport(i); err != nil {
 		return err

@@ -69,7 +69,9 @@ func (in *importer) run(ctx context.Context) error {
 		return fmt.Errorf("open the bucket %s: %w", source.Bucket, err)
 	}
 	in.record.Counts = importCounts{}
-	in.bulk = in.db.bulk(ctx, in.table.id)
+	if in.bulk, err = in.db.filler(ctx, in.table); err != nil {
+		return err
+	}
 	err = in.readAll(ctx, b)
 	err = errors.Join(err, in.bulk.end())
 	if len(in.log) > 0 && ctx.Err() == nil {

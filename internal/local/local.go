@@ -12,7 +12,9 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/local/kinesis"
+	"dynaferry/internal/local/shadow"
 	"dynaferry/internal/local/store"
+	"dynaferry/internal/local/upstream"
 )
 
 // Options says where the tables live and how the service behaves. The zero value is an empty DynamoDB in memory that
@@ -30,6 +32,11 @@ type Options struct {
 	// StrictTimes holds the service's times: what is younger than 5 minutes cannot be restored or exported, an incremental
 	// export covers 15 minutes at least, and TTL changes once an hour. Without it nobody waits.
 	StrictTimes bool
+
+	// Upstream is the endpoint that everything is forwarded to but what it lacks (docs/decisions/0016-upstream.md); nil: all
+	// tables are here. UpstreamLag is how late it may show a write in a table's stream, 0: by what is known of it.
+	Upstream    *upstream.Client
+	UpstreamLag time.Duration
 
 	FullPages       bool          // every page of a stream holds what is there; the service also gives empty ones in mid-shard
 	ShardLife       time.Duration // after which a shard of a stream is followed by another; 0: 4 hours
@@ -54,6 +61,7 @@ type DB struct {
 	streams streamSet
 	feeds   feeds
 	job     firstError // of what happens in the background
+	relay   *relay     // nil: there is no upstream
 	calls   sync.Pool
 }
 
@@ -63,12 +71,20 @@ func Open(opts Options) (*DB, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	s, err := store.Open(store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: size, Clock: opts.Clock, Entries: entries})
+	settings := store.Options{Dir: opts.Dir, NoSync: opts.NoSync, Size: size, Clock: opts.Clock, Entries: entries}
+	clock := shadow.NewClock(opts.Clock)
+	if opts.Upstream != nil {
+		settings.Clock = clock.Now
+	}
+	s, err := store.Open(settings)
 	if err != nil {
 		return nil, fmt.Errorf("open the local DynamoDB: %w", err)
 	}
 	db := &DB{opts: opts, store: s, tables: map[string]*table{}, fills: map[string]*table{}, crew: newCrew()}
 	db.calls.New = func() any { return new(call) }
+	if db.relay, err = openRelay(s, clock, &opts); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if db.kinesis, err = kinesis.Open(s, kinesis.Options{Throttle: opts.Throttle, Clock: opts.Clock}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the local Kinesis: %w", err), s.Close())
 	}
@@ -77,14 +93,15 @@ func Open(opts Options) (*DB, error) {
 			continue
 		}
 		t, err := db.load(entry)
+		if err == nil {
+			err = db.place(t)
+		}
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		if t.def.Filling != nil {
-			db.fills[t.def.Name] = t
-		} else {
-			db.tables[t.def.Name] = t
-		}
+	}
+	if err := db.relay.resume(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	var busy []*table // known before anything goes on beside us and changes the tables
 	for _, t := range db.tables {
@@ -99,6 +116,22 @@ func Open(opts Options) (*DB, error) {
 		db.fillIndexes(t)
 	}
 	return db, nil
+}
+
+// place puts a table that was found in the store where it is served from.
+func (db *DB) place(t *table) error {
+	switch {
+	case t.def.Filling != nil:
+		db.fills[t.def.Name] = t
+	case (db.relay != nil) != (t.def.Shadow != nil):
+		err := fault.New(fault.User, "the folder %s is of a local DynamoDB with an upstream, or of one without: its table %s is the other kind", db.opts.Dir, t.def.Name)
+		return fault.Hint(err, "give each of the two a folder of its own")
+	case db.relay != nil:
+		db.relay.shadows[t.def.Name] = t
+	default:
+		db.tables[t.def.Name] = t
+	}
+	return nil
 }
 
 // Close makes everything durable and gives the folder back. Requests must have ended: Serve waits for them. Exports,

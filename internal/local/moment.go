@@ -1,9 +1,12 @@
 package local
 
 import (
+	"context"
 	"math"
 	"strconv"
 	"time"
+
+	"dynaferry/internal/local/store"
 )
 
 // The service's times (Developer Guide, "Point-in-time recovery" and "DynamoDB data export to Amazon S3").
@@ -42,6 +45,16 @@ func before(ms int64) time.Time { return time.UnixMilli(ms - 1) }
 
 // latest is the end of all that is acknowledged now.
 func latest(now time.Time) int64 { return millis(now) + 1 }
+
+// reached waits until all that a table of the store was before ms is there: see settled, and of an upstream's table until it
+// is followed so far.
+func (db *DB) reached(ctx context.Context, id store.TableID, ms int64) error {
+	if db.relay != nil {
+		return db.relay.reached(ctx, id, ms)
+	}
+	db.settled(ms)
+	return nil
+}
 
 // settled waits until no write can be given a time before ms any more. A clock that tests hold does not get there; then
 // everything written is what there is.

@@ -29,8 +29,8 @@ const createModel = `{"TableName":"tab","AttributeDefinitions":[{"AttributeName"
 	`{"AttributeName":"s","AttributeType":"N"}],"KeySchema":[{"AttributeName":"p","KeyType":"HASH"},` +
 	`{"AttributeName":"s","KeyType":"RANGE"}],"BillingMode":"PAY_PER_REQUEST"}`
 
-// shadow is a local DynamoDB beside the history that its table should have.
-type shadow struct {
+// pastModel is a local DynamoDB beside the history that its table should have.
+type pastModel struct {
 	*player
 	dir      string // of the bucket
 	rng      *rand.Rand
@@ -51,8 +51,8 @@ func canonical(t testing.TB, raw string) string {
 	return string(item.AppendCanonical(nil, it))
 }
 
-func newShadow(t *testing.T, seed uint64) *shadow {
-	w := &shadow{player: newPlayer(t), rng: rand.New(rand.NewPCG(seed, 1)), versions: map[string][]version{}}
+func newPastModel(t *testing.T, seed uint64) *pastModel {
+	w := &pastModel{player: newPlayer(t), rng: rand.New(rand.NewPCG(seed, 1)), versions: map[string][]version{}}
 	w.dir = strings.TrimPrefix(w.bucket.URL(), "file://")
 	must(t, w.db, "CreateTable", createModel)
 	must(t, w.db, "UpdateContinuousBackups", `{"TableName":"tab","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}`)
@@ -61,7 +61,7 @@ func newShadow(t *testing.T, seed uint64) *shadow {
 }
 
 // write does one random write and notes it.
-func (w *shadow) write() {
+func (w *pastModel) write() {
 	w.t.Helper()
 	key := fmt.Sprintf(`{"p":{"S":"p%d"},"s":{"N":"%d"}}`, w.rng.IntN(9), w.rng.IntN(5))
 	rest := strings.TrimPrefix(key, "{")
@@ -88,7 +88,7 @@ func (w *shadow) write() {
 }
 
 // before is a key's item as all writes before ms have left it, and the last of them.
-func (w *shadow) before(key string, ms int64) (raw string, last int64) {
+func (w *pastModel) before(key string, ms int64) (raw string, last int64) {
 	for _, v := range w.versions[key] {
 		if v.ms < ms {
 			raw, last = v.raw, v.ms
@@ -97,7 +97,7 @@ func (w *shadow) before(key string, ms int64) (raw string, last int64) {
 	return raw, last
 }
 
-func (w *shadow) state(ms int64) []string {
+func (w *pastModel) state(ms int64) []string {
 	var all []string
 	for key := range w.versions {
 		if raw, _ := w.before(key, ms); raw != "" {
@@ -109,7 +109,7 @@ func (w *shadow) state(ms int64) []string {
 }
 
 // export asks for an export, waits for it and returns its description.
-func (w *shadow) export(params string) (d exportDescription) {
+func (w *pastModel) export(params string) (d exportDescription) {
 	w.t.Helper()
 	body := must(w.t, w.db, "ExportTableToPointInTime",
 		`{"TableArn":"arn:aws:dynamodb:eu-central-1:000000000000:table/tab","S3Bucket":"lake"`+params+`}`)
@@ -219,7 +219,7 @@ func readChanges(t testing.TB, b blob.Bucket, manifestKey string) map[string]str
 }
 
 // changes is what an incremental export should hold.
-func (w *shadow) changes(from, to int64, oldImages bool) map[string]string {
+func (w *pastModel) changes(from, to int64, oldImages bool) map[string]string {
 	all := map[string]string{}
 	for key := range w.versions {
 		was, before := w.before(key, from)
@@ -244,7 +244,7 @@ func TestPastModel(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			w := newShadow(t, seed)
+			w := newPastModel(t, seed)
 			for range 400 {
 				w.write()
 			}
@@ -264,7 +264,7 @@ func TestPastModel(t *testing.T) {
 	}
 }
 
-func (w *shadow) checkFull(at int64) {
+func (w *pastModel) checkFull(at int64) {
 	w.t.Helper()
 	format := []string{"DYNAMODB_JSON", "ION"}[w.rng.IntN(2)]
 	d := w.export(fmt.Sprintf(`,"S3Prefix":"f/%d","ExportTime":%d,"ExportFormat":"%s"`, w.rng.Int64(), at, format))
@@ -273,7 +273,7 @@ func (w *shadow) checkFull(at int64) {
 	}
 }
 
-func (w *shadow) checkWindow(from, to int64) {
+func (w *pastModel) checkWindow(from, to int64) {
 	w.t.Helper()
 	if from == to {
 		to++
@@ -293,7 +293,7 @@ func (w *shadow) checkWindow(from, to int64) {
 	}
 }
 
-func (w *shadow) checkRestore(at int64, name string) {
+func (w *pastModel) checkRestore(at int64, name string) {
 	w.t.Helper()
 	must(w.t, w.db, "RestoreTableToPointInTime",
 		fmt.Sprintf(`{"SourceTableName":"tab","TargetTableName":"%s","RestoreDateTime":%d}`, name, at))

@@ -20,6 +20,15 @@ func tableNotFound(name string) *apiError {
 
 const saysNoPITR = "Point in time recovery is not enabled for table '%s'"
 
+// noRecovery is the answer to who asks for the past of a table that has none.
+func (t *table) noRecovery() *apiError {
+	const name = "PointInTimeRecoveryUnavailableException"
+	if t.copy != nil {
+		return failure(name, "%s", saysCopy(t.def.Name, t.copy))
+	}
+	return failure(name, saysNoPITR, t.def.Name)
+}
+
 func (c *call) describeContinuousBackups() error {
 	name, err := c.tableName()
 	if err != nil {
@@ -30,7 +39,7 @@ func (c *call) describeContinuousBackups() error {
 		t, err = making, nil
 	}
 	if err != nil {
-		return tableNotFound(name)
+		return missing(err, tableNotFound(name))
 	}
 	return c.replyContinuousBackups(t)
 }
@@ -47,12 +56,16 @@ func (c *call) replyContinuousBackups(t *table) error {
 	r := recovery{PointInTimeRecoveryStatus: "DISABLED"}
 	if p := t.def.PITR; p != nil {
 		w := c.db.window(p)
+		if t.copy != nil {
+			w.latest = min(w.latest, t.copy.PassedMs)
+		}
 		r = recovery{"ENABLED", p.Days, maybeSeconds(w.earliest), maybeSeconds(w.latest)}
 	}
 	return c.replyJSON("ContinuousBackupsDescription", struct {
 		ContinuousBackupsStatus        string
 		PointInTimeRecoveryDescription recovery
-	}{"ENABLED", r})
+		Dynaferry                      *copyDescription `json:",omitempty"` // what the service has no words for
+	}{"ENABLED", r, describeCopy(t)})
 }
 
 func (c *call) updateContinuousBackups() error {
@@ -63,6 +76,9 @@ func (c *call) updateContinuousBackups() error {
 	enable, days, err := c.readRecovery()
 	if err != nil {
 		return err
+	}
+	if c.db.relay != nil {
+		return c.updateCopy(name, enable, days)
 	}
 	c.db.change.Lock()
 	defer c.db.change.Unlock()

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ type filling struct {
 	Import   string        `json:"import,omitempty"` // id of an import
 	Source   store.TableID `json:"source,omitempty"` // the table of the store to copy: at BeforeMs, or 0: as it is
 	BeforeMs int64         `json:"beforeMs,omitempty"`
+	MadeMs   int64         `json:"madeMs,omitempty"` // when the upstream's table, which the items go to, was made
 }
 
 // restored is what DescribeTable tells about where a table came from.
@@ -62,8 +64,9 @@ func (db *DB) restoring(backup string) bool {
 	return false
 }
 
-// makeFilled makes the table of a definition with Filling. The caller holds db.change and has seen that the name is free.
-func (db *DB) makeFilled(def *definition) (*table, error) {
+// makeFilled makes the table of a definition with Filling, at the upstream if there is one. The caller holds db.change and
+// has seen that the name is free.
+func (db *DB) makeFilled(ctx context.Context, def *definition) (*table, error) {
 	text, err := json.Marshal(def)
 	if err != nil {
 		return nil, fmt.Errorf("write the definition of %s: %w", def.Name, err)
@@ -76,13 +79,23 @@ func (db *DB) makeFilled(def *definition) (*table, error) {
 	db.mu.Lock()
 	db.fills[def.Name] = t
 	db.mu.Unlock()
-	return t, nil
+	if db.relay == nil {
+		return t, nil
+	}
+	made, err := db.makeUpstream(ctx, t)
+	if err != nil {
+		return nil, errors.Join(err, db.discard(t))
+	}
+	return made, nil
 }
 
 // filled makes a table that has got its items one like any other.
 func (db *DB) filled(t *table) error {
 	db.change.Lock()
 	defer db.change.Unlock()
+	if db.relay != nil {
+		return db.discard(t) // the table is the upstream's
+	}
 	def := *t.def
 	def.Filling = nil
 	if _, err := db.redefine(t, &def); err != nil { // which shows it among the tables
@@ -98,6 +111,16 @@ func (db *DB) filled(t *table) error {
 func (db *DB) unfilled(t *table) error {
 	db.change.Lock()
 	defer db.change.Unlock()
+	if db.relay != nil {
+		if err := db.relay.unmake(t); err != nil {
+			return err
+		}
+	}
+	return db.discard(t)
+}
+
+// discard takes away what the store has of a table that is being filled. The caller holds db.change.
+func (db *DB) discard(t *table) error {
 	if err := db.store.DropTable(t.id); err != nil {
 		return err
 	}
@@ -110,22 +133,32 @@ func (db *DB) unfilled(t *table) error {
 // restore fills the table beside everything else, from the beginning also when an earlier process had begun.
 func (db *DB) restore(t *table) {
 	db.crew.start(func(ctx context.Context) {
-		from := t.def.Filling
-		var items *store.Iterator
-		if from.BeforeMs == 0 {
-			items = db.store.Scan(from.Source, store.ScanOptions{})
-		} else {
-			db.settled(from.BeforeMs)
-			items = db.store.StateAt(from.Source, before(from.BeforeMs), store.ScanOptions{})
-		}
-		_, err := db.fill(ctx, t.id, t, items)
+		err := db.refill(ctx, t)
 		switch {
 		case err == nil:
 			_ = db.filled(t) // when the store has stopped the table stays CREATING, and the next Open goes on
-		case ctx.Err() == nil && errors.Is(err, store.ErrTooOld):
-			_ = db.unfilled(t) // the state is gone, and no table shows half of it
+		case ctx.Err() == nil && (db.relay != nil || errors.Is(err, store.ErrTooOld)):
+			_ = db.unfilled(t) // the state is gone, or the upstream does not take it, and no table shows half of it
 		}
 	})
+}
+
+// refill copies the state that the table is made from.
+func (db *DB) refill(ctx context.Context, t *table) error {
+	into, err := db.filler(ctx, t)
+	if err != nil {
+		return err
+	}
+	from := t.def.Filling
+	if from.BeforeMs == 0 {
+		_, err = db.fill(into, t, db.store.Scan(from.Source, store.ScanOptions{}))
+		return err
+	}
+	if err := db.reached(ctx, from.Source, from.BeforeMs); err != nil {
+		return err
+	}
+	_, err = db.fill(into, t, db.store.StateAt(from.Source, before(from.BeforeMs), store.ScanOptions{}))
+	return err
 }
 
 // restoreRequest is what both operations of restores ask for beside their source.
@@ -157,8 +190,8 @@ func (c *call) readRestore() (r restoreRequest, err error) {
 
 // beginRestore makes the target table after a source definition and begins to fill it. The caller holds db.change.
 func (c *call) beginRestore(r restoreRequest, source *definition, from filling, origin restored) error {
-	if t, _ := c.table(r.target); t != nil || c.db.inMaking(r.target) != nil {
-		return failure("TableAlreadyExistsException", "Table already exists: %s", r.target)
+	if taken, err := c.taken(r.target); err != nil || taken {
+		return cmp.Or(err, error(failure("TableAlreadyExistsException", "Table already exists: %s", r.target)))
 	}
 	now := millis(c.db.now())
 	def := &definition{Version: definitionVersion, Name: r.target, ID: uuid(), Keys: source.Keys, CreatedMs: now,
@@ -173,7 +206,7 @@ func (c *call) beginRestore(r restoreRequest, source *definition, from filling, 
 	if !def.provisioned() {
 		def.Changes.OnDemandMs = now
 	}
-	t, err := c.db.makeFilled(def)
+	t, err := c.db.makeFilled(c.ctx, def)
 	if err != nil {
 		return err
 	}
@@ -227,11 +260,11 @@ func (c *call) restoreTableToPointInTime() error {
 	defer c.db.change.Unlock()
 	t, err := c.table(source)
 	if err != nil {
-		return tableNotFound(source)
+		return missing(err, tableNotFound(source))
 	}
 	p := t.def.PITR
 	if p == nil {
-		return failure("PointInTimeRecoveryUnavailableException", saysNoPITR, source)
+		return t.noRecovery()
 	}
 	w := c.db.window(p)
 	if useLatest {

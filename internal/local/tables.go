@@ -2,6 +2,7 @@ package local
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func checkName(name string) (string, error) {
 // tableOfARN returns the table's name in arn:aws:dynamodb:region:account:table/NAME, whatever Region and account say.
 func tableOfARN(arn string) (string, error) {
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) == 6 && parts[0] == "arn" && parts[2] == "dynamodb" {
+	if len(parts) == 6 && parts[0] == "arn" && (parts[2] == "dynamodb" || parts[1] == "scylla") {
 		name, ok := strings.CutPrefix(parts[5], "table/")
 		if ok && len(name) >= tableNameMin && len(name) <= tableNameMax && validName(name) {
 			return name, nil
@@ -82,6 +83,9 @@ func tableOfARN(arn string) (string, error) {
 
 // table finds a table for a request about items.
 func (c *call) table(name string) (*table, error) {
+	if c.db.relay != nil {
+		return c.db.relay.table(c.ctx, name)
+	}
 	c.db.mu.RLock()
 	t := c.db.tables[name]
 	c.db.mu.RUnlock()
@@ -89,6 +93,31 @@ func (c *call) table(name string) (*table, error) {
 		return nil, notFound("Requested resource not found")
 	}
 	return t, nil
+}
+
+// missing is told in place of err when err says that there is no such table; an upstream may not answer at all.
+func missing(err error, told *apiError) error {
+	if isMissing(err) {
+		return told
+	}
+	return err
+}
+
+func isMissing(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.Type == nsDynamo+"ResourceNotFoundException"
+}
+
+// taken tells whether there is a table of the name, or one in making.
+func (c *call) taken(name string) (bool, error) {
+	if c.db.inMaking(name) != nil {
+		return true, nil
+	}
+	_, err := c.table(name)
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // named finds the table of a request about tables, whose complaint names it.

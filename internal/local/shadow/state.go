@@ -1,0 +1,161 @@
+package shadow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/local/store"
+	"dynaferry/internal/local/upstream"
+)
+
+// The hidden tables: where everything that is followed stands, and the keys that records told while a table is scanned.
+const (
+	bookName  = "/follow"
+	marksStem = "/marks/"
+)
+
+// Source is the upstream's table that a copy is of. Another one of its name is not it.
+type Source struct {
+	Table     string `json:"table"`
+	Stream    string `json:"stream"` // its ARN
+	CreatedMs int64  `json:"createdMs"`
+	TableID   string `json:"tableId,omitempty"` // where the upstream has such ids
+	ARN       string `json:"arn"`
+}
+
+// state is where one copy stands, beside the positions of its shards.
+type state struct {
+	Source    Source          `json:"source"`
+	Marks     store.TableID   `json:"marks,omitempty"`     // while the scan goes on
+	ScanAfter json.RawMessage `json:"scanAfter,omitempty"` // key of the upstream's that the scan goes on behind
+	Scanned   int64           `json:"scanned,omitempty"`   // items
+	ScanEndMs int64           `json:"scanEndMs,omitempty"` // Unix ms when it was over, 0: it is not
+	SinceMs   int64           `json:"sinceMs,omitempty"`   // the state before this time is the first that is exact; 0: not known yet
+	PassedMs  int64           `json:"passedMs,omitempty"`  // what every shard had passed, as of the last note of it
+	Gap       string          `json:"gap,omitempty"`
+}
+
+// book keeps states and positions: a hidden table of the store.
+type book struct {
+	store *store.Store
+	table store.TableID
+}
+
+func openBook(s *store.Store) (*book, error) {
+	b := &book{store: s}
+	for _, t := range s.Tables() {
+		if t.Name == bookName {
+			b.table = t.ID
+			return b, nil
+		}
+	}
+	var err error
+	b.table, err = s.CreateTable([]byte(`{"hidden":"follow","version":1}`), bookName, store.Settings{})
+	return b, err
+}
+
+func hashOf(id store.TableID) []byte {
+	return store.EncodeString(nil, []byte(strconv.FormatUint(uint64(id), 10)))
+}
+
+// The kinds of entries, in front of their names.
+const (
+	entryState = "state"
+	entryShard = "shard/"
+)
+
+// write is the entry's part of a commit; nil removes it.
+func (b *book) write(id store.TableID, entry string, value any) (store.Write, error) {
+	op := store.OpDelete
+	var text []byte
+	if value != nil {
+		var err error
+		if text, err = json.Marshal(value); err != nil {
+			return store.Write{}, fault.New(fault.Bug, "write where a table's copy stands: %w", err)
+		}
+		op = store.OpPut
+	}
+	key := store.Key{Hash: hashOf(id), Range: store.EncodeString(nil, []byte(entry))}
+	return store.Write{Table: b.table, Key: key, Blind: true, Decide: func([]byte) (store.Op, []byte, error) { return op, text, nil }}, nil
+}
+
+// put writes one entry by itself.
+func (b *book) put(id store.TableID, entry string, value any) error {
+	w, err := b.write(id, entry, value)
+	if err != nil {
+		return err
+	}
+	return commit(b.store, []store.Write{w})
+}
+
+// commit makes writes in one frame, or none of them.
+func commit(s *store.Store, writes []store.Write) error {
+	// What was begun is ended: the position in memory must be that of the store.
+	results, err := s.UpdateMany(context.Background(), writes, true)
+	for _, r := range results {
+		if err == nil && r.Err != nil {
+			err = r.Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write a copy of an upstream's table: %w", err)
+	}
+	return nil
+}
+
+// load reads what is kept of a copy; ok is false when there is nothing.
+func (b *book) load(id store.TableID) (st state, positions []upstream.Position, ok bool, err error) {
+	it := b.store.Query(b.table, hashOf(id), store.QueryOptions{})
+	defer it.Close()
+	for it.Next() && err == nil {
+		var entry struct {
+			Shard string `json:"shard"`
+		}
+		if err = json.Unmarshal(it.Raw(), &entry); err == nil && entry.Shard == "" {
+			ok, err = true, json.Unmarshal(it.Raw(), &st)
+		} else if err == nil {
+			var p upstream.Position
+			err = json.Unmarshal(it.Raw(), &p)
+			positions = append(positions, p)
+		}
+	}
+	if err != nil {
+		return st, nil, false, fault.New(fault.Corrupt, "where the copy of table %d stands: %w", id, err)
+	}
+	return st, positions, ok, it.Close()
+}
+
+// drop removes all entries of a copy.
+func (b *book) drop(id store.TableID) error {
+	_, positions, _, err := b.load(id)
+	if err != nil {
+		return err
+	}
+	for _, p := range positions {
+		if err := b.put(id, entryShard+p.Shard, nil); err != nil {
+			return err
+		}
+	}
+	return b.put(id, entryState, nil)
+}
+
+// makeMarks makes the table of marks for a copy.
+func makeMarks(s *store.Store, id store.TableID) (store.TableID, error) {
+	return s.CreateTable([]byte(`{"hidden":"marks","version":1}`), marksStem+strconv.FormatUint(uint64(id), 10), store.Settings{})
+}
+
+// sweepMarks drops tables of marks that no copy needs.
+func sweepMarks(s *store.Store, needed map[store.TableID]bool) error {
+	for _, t := range s.Tables() {
+		if strings.HasPrefix(t.Name, marksStem) && !needed[t.ID] {
+			if err := s.DropTable(t.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
