@@ -278,6 +278,7 @@ type featureDetails struct {
 	GlobalSecondaryIndexes []indexInfo `json:",omitempty"`
 	StreamDescription      any         `json:",omitempty"`
 	TimeToLiveDescription  any         `json:",omitempty"`
+	SSEDescription         any         `json:",omitempty"`
 }
 
 type indexInfo struct {
@@ -311,6 +312,9 @@ func (d *definition) features() (f featureDetails) {
 	}
 	if d.TTL != nil && d.TTL.Enabled {
 		f.TimeToLiveDescription = struct{ TimeToLiveStatus, AttributeName string }{"ENABLED", d.TTL.Attribute}
+	}
+	if d.SSE != nil {
+		f.SSEDescription = d.SSE.describe("ENABLED")
 	}
 	return f
 }

@@ -197,28 +197,10 @@ var unservedOfTables = []struct{ name, what string }{
 	{"WarmThroughput", "warm throughput"},
 }
 
-// refuseUnserved refuses by name what CreateTable and UpdateTable may ask for and we do not do. Settings that say no
-// (a stream or encryption that is not enabled) pass.
+// refuseUnserved refuses by name what CreateTable and UpdateTable may ask for and we do not do.
 func (c *call) refuseUnserved() error {
 	for _, p := range unservedOfTables {
 		if c.args.get(p.name) != nil {
-			return refused("%s (the parameter %s)", p.what, p.name)
-		}
-	}
-	for _, p := range []struct{ name, flag, what string }{
-		{"SSESpecification", "Enabled", "encryption with a KMS key"},
-	} {
-		members, present, err := c.args.object(p.name, classStructure)
-		if err != nil {
-			return err
-		}
-		if !present {
-			continue
-		}
-		if on, err := members.flag(p.flag); err != nil || (on != nil && *on) {
-			if err != nil {
-				return err
-			}
 			return refused("%s (the parameter %s)", p.what, p.name)
 		}
 	}
@@ -357,6 +339,11 @@ func (c *call) readCreateRest(def *definition) error {
 	if def.wish, err = c.readStream(); err != nil {
 		return err
 	}
+	sse, err := c.readSSE("SSESpecification")
+	if err != nil {
+		return err
+	}
+	def.encrypt(sse, c.region)
 	list, present, err := c.args.list("Tags")
 	if err != nil || !present {
 		return err

@@ -34,6 +34,7 @@ type definition struct {
 	Kinesis    *destination     `json:"kinesis,omitempty"`
 	wish       streamWish       // of CreateTable, until the stream is begun
 	PITR       *pitrState       `json:"pitr,omitempty"`
+	SSE        *encryption      `json:"sse,omitempty"`
 	Filling    *filling         `json:"filling,omitempty"`
 	Restored   *restored        `json:"restored,omitempty"`
 	Shadow     *shadowed        `json:"shadow,omitempty"`    // the table is a copy of an upstream's
@@ -188,6 +189,7 @@ type tableDescription struct {
 	DeletionProtectionEnabled bool
 	streamMembers
 	RestoreSummary *restoreSummary `json:",omitempty"`
+	SSEDescription *sseDescription `json:",omitempty"`
 }
 
 type attributeDefinition struct {
@@ -242,6 +244,7 @@ func (c *call) describe(t *table, status string) (*tableDescription, error) {
 		TableName: d.Name, TableStatus: status, CreationDateTime: seconds(d.CreatedMs),
 		TableArn: c.arn(d.Name), TableId: d.ID, ItemCount: counts.Items, TableSizeBytes: counts.Bytes,
 		DeletionProtectionEnabled: d.Protected, streamMembers: c.describeStreamOf(d), RestoreSummary: d.restoreSummary(),
+		SSEDescription: d.SSE.describe("ENABLED"),
 	}
 	out.AttributeDefinitions, out.KeySchema = d.attributes(), elementsOf(tableKeys(d.Keys))
 	now := millis(c.db.now())

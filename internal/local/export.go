@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ type exportRequest struct {
 	Owner  string        `json:"owner,omitempty"`
 	Prefix string        `json:"prefix,omitempty"`
 	SSE    string        `json:"sse,omitempty"`
+	KMSKey string        `json:"kmsKey,omitempty"`
 	Format export.Format `json:"format"`
 	Type   string        `json:"type,omitempty"`
 	AtMs   int64         `json:"atMs,omitempty"`   // ExportTime of a full export
@@ -127,7 +129,11 @@ func (c *call) readExport() (a asked, err error) {
 	if err := v.err(); err != nil {
 		return a, err
 	}
-	a.table, err = tableOfARN(arn)
+	if a.table, err = tableOfARN(arn); err != nil && strings.HasPrefix(arn, "arn:") {
+		err = invalid("Invalid Request: Table ARN is invalid.")
+	} else if err != nil {
+		err = invalidValue("tableArn is not a valid ARN")
+	}
 	return a, err
 }
 
@@ -147,10 +153,11 @@ func (c *call) readExportPlace(v *constraints, a *asked) error {
 		low, top int
 		required bool
 	}{
-		{"S3Bucket", "s3Bucket", &a.Bucket, 1, 255, true},
+		{"S3Bucket", "s3Bucket", &a.Bucket, 0, 255, true},
 		{"S3BucketOwner", "s3BucketOwner", &a.Owner, 12, 12, false},
 		{"S3Prefix", "s3Prefix", &a.Prefix, 0, 1024, false},
 		{"S3SseAlgorithm", "s3SseAlgorithm", &a.SSE, 1, 16, false},
+		{"S3SseKmsKeyId", "s3SseKmsKeyId", &a.KMSKey, 1, keyIDMax, false},
 		{"ClientToken", "clientToken", &a.token, 1, 64, false},
 	} {
 		text, present, err := c.args.text(m.name)
@@ -170,11 +177,17 @@ func (c *call) readExportPlace(v *constraints, a *asked) error {
 	if strings.Trim(a.Owner, "0123456789") != "" {
 		v.add("'"+a.Owner+"'", "s3BucketOwner", "Member must satisfy regular expression pattern: [0-9]{12}")
 	}
-	if a.SSE == "KMS" || c.args.get("S3SseKmsKeyId") != nil {
-		return refused("encryption with a KMS key (the parameters S3SseAlgorithm and S3SseKmsKeyId)")
+	if c.args.get("S3Bucket") != nil && !bucketName.MatchString(a.Bucket) {
+		v.add("'"+a.Bucket+"'", "s3Bucket", "Member must satisfy regular expression pattern: "+bucketName.String())
 	}
 	return nil
 }
+
+// bucketName is what the service takes for a bucket's name, and keyName for a key's.
+var (
+	bucketName = regexp.MustCompile(`^[a-z0-9A-Z]+[\.\-\w]*[a-z0-9A-Z]+$`)
+	keyName    = regexp.MustCompile(`^[\w:/\-]+$`)
+)
 
 func (c *call) readExportWindow(v *constraints, a *asked) error {
 	spec, present, err := c.args.object("IncrementalExportSpecification", classStructure)
@@ -215,14 +228,23 @@ func (a *asked) sum() string {
 // together refuses parameters that do not go together.
 func (a *asked) together() error {
 	switch {
+	case a.KMSKey != "" && a.SSE != "KMS":
+		return invalid("Invalid Request: KMS Key Id is not supported for this encryption type")
+	case a.KMSKey != "" && !keyName.MatchString(a.KMSKey):
+		return invalid("Invalid Request: 1 validation error detected: Value '%s' at 's3SseKmsKeyId' failed to satisfy constraint: "+
+			"Member must satisfy regular expression pattern: %s", a.KMSKey, keyName)
+	case a.Type == "" && a.window:
+		return invalid("Invalid Request: Export Type expected to be Incremental Export when incremental export specification is provided")
 	case !a.incremental() && a.window:
-		return invalid("incrementalExportSpecification can only be specified when exportType is " + exportIncremental)
+		return invalid("Invalid Request: When Export Type is Full Export , Incremental Export Specification should not be provided")
 	case !a.incremental():
 		return nil
+	case !a.window:
+		return invalid("Invalid Request: Incremental Export Specification expected when export type is set as Incremental Export")
+	case a.from == nil:
+		return invalid("Invalid Request: ExportFromTime must be provided in IncrementalExportSpecification")
 	case a.at != nil:
 		return invalid("exportTime cannot be specified when exportType is " + exportIncremental)
-	case a.from == nil:
-		return invalid("incrementalExportSpecification with exportFromTime is required when exportType is " + exportIncremental)
 	}
 	return nil
 }
@@ -231,15 +253,21 @@ func badExportTime(format string, args ...any) error {
 	return failure("InvalidExportTimeException", format, args...)
 }
 
+const saysPeriod = "Difference between export period from time and export period to time is "
+
+// secondText is a time as the service's complaints about windows have it.
+func secondText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
 // times fills in and checks the times of the request against what the table can be brought back to.
-func (a *asked) times(db *DB, w window) error {
+func (a *asked) times(db *DB, d *definition) error {
+	w := db.window(d.PITR)
 	if !a.incremental() {
 		if a.at == nil {
 			a.AtMs = millis(db.now())
 			return nil
 		}
 		if a.AtMs = *a.at; !w.holds(a.AtMs) {
-			return badExportTime("Export Time is invalid. It must be between %s and %s", clockText(w.earliest), clockText(w.latest))
+			return badExportTime("Export Time is invalid")
 		}
 		return nil
 	}
@@ -248,12 +276,16 @@ func (a *asked) times(db *DB, w window) error {
 	}
 	length := time.Duration(a.ToMs-a.FromMs) * time.Millisecond
 	switch {
-	case length <= 0:
-		return badExportTime("Difference between export period start and end must be positive")
+	case a.FromMs < d.CreatedMs:
+		return badExportTime("Incremental export period from time cannot be less than the table creation time : %s", secondText(a.FromMs))
+	case a.ToMs > millis(db.now())+1: // the end is exclusive
+		return badExportTime("Incremental export period to time cannot be greater than the current time : %s", secondText(a.ToMs))
 	case db.opts.StrictTimes && length < strictWindow:
-		return badExportTime("Difference between export period start and end must be at least %d minutes", int(strictWindow.Minutes()))
+		return badExportTime(saysPeriod+"less than %d minutes", int(strictWindow.Minutes()))
+	case length <= 0:
+		return badExportTime(saysPeriod + "not positive")
 	case length > windowMax:
-		return badExportTime("Difference between export period start and end must be at most %d hours", int(windowMax.Hours()))
+		return badExportTime(saysPeriod+"greater than %d hours", int(windowMax.Hours()))
 	case !w.holds(a.FromMs) || !w.holds(a.ToMs):
 		return badExportTime("Export period must be within %s and %s", clockText(w.earliest), clockText(w.latest))
 	}
@@ -287,7 +319,7 @@ func (c *call) exportTableToPointInTime() error {
 		return t.noRecovery()
 	}
 	sum := a.sum()
-	if err := a.times(c.db, c.db.window(t.def.PITR)); err != nil {
+	if err := a.times(c.db, t.def); err != nil {
 		return err
 	}
 	running := 0
@@ -335,8 +367,7 @@ func (c *call) earlierExport(a *asked) (*exportRecord, error) {
 		return e.Token == a.token && (e.EndMs == 0 || e.EndMs+tokenLifetime.Milliseconds() > now)
 	})
 	if e != nil && e.Sum != a.sum() {
-		return nil, failure("ExportConflictException",
-			"Duplicate request detected: an export with the client token %s and other parameters exists", a.token)
+		return nil, failure("ExportConflictException", "Export conflict: Duplicate request detected with conflicting parameters")
 	}
 	return e, nil
 }

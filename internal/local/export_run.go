@@ -105,8 +105,11 @@ func (e *exportRecord) summary() manifest.Summary {
 	s := manifest.Summary{
 		ExportARN: arnIn(e.Region, e.Table, "export", e.ID), StartTime: at(e.StartMs), EndTime: at(e.EndMs),
 		TableARN: tableARN(e.Region, e.Table), TableID: e.TableID, ExportTime: at(r.AtMs),
-		ExportFromTime: at(r.FromMs), ExportToTime: at(r.ToMs), S3Bucket: r.Bucket, S3SseAlgorithm: sseDefault,
+		ExportFromTime: at(r.FromMs), ExportToTime: at(r.ToMs), S3Bucket: r.Bucket, S3SseAlgorithm: r.sse(),
 		BilledSizeBytes: e.Bytes,
+	}
+	if r.KMSKey != "" {
+		s.S3SseKmsKeyID = &r.KMSKey
 	}
 	if r.Prefix != "" {
 		s.S3Prefix = &r.Prefix

@@ -1,6 +1,9 @@
 package local
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // The service's ExportDescription, members in its order.
 type exportDescription struct {
@@ -17,6 +20,7 @@ type exportDescription struct {
 	S3BucketOwner                  string `json:",omitempty"`
 	S3Prefix                       string `json:",omitempty"`
 	S3SseAlgorithm                 string
+	S3SseKmsKeyId                  string `json:",omitempty"`
 	FailureCode                    string `json:",omitempty"`
 	FailureMessage                 string `json:",omitempty"`
 	ExportFormat                   string
@@ -32,14 +36,15 @@ type windowDescription struct {
 	ExportViewType string
 }
 
-const sseDefault = "AES256"
+// sse is the encryption that was asked for. Objects here have none; what is told is what the service would have done.
+func (r *exportRequest) sse() string { return cmp.Or(r.SSE, "AES256") }
 
 func (c *call) replyExport(e *exportRecord) error {
 	r := &e.Request
 	d := exportDescription{
 		ExportArn: arnIn(c.region, e.Table, "export", e.ID), ExportStatus: e.Status, StartTime: seconds(e.StartMs),
 		EndTime: maybeSeconds(e.EndMs), TableArn: c.arn(e.Table), TableId: e.TableID, ExportTime: maybeSeconds(r.AtMs),
-		ClientToken: e.Token, S3Bucket: r.Bucket, S3BucketOwner: r.Owner, S3Prefix: r.Prefix, S3SseAlgorithm: sseDefault,
+		ClientToken: e.Token, S3Bucket: r.Bucket, S3BucketOwner: r.Owner, S3Prefix: r.Prefix, S3SseAlgorithm: r.sse(), S3SseKmsKeyId: r.KMSKey,
 		ExportFormat: string(r.Format), ExportType: r.Type,
 	}
 	if r.incremental() {
@@ -59,7 +64,7 @@ func (c *call) replyExport(e *exportRecord) error {
 func taskOf(arn, kind string) (string, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) == 6 && parts[0] == "arn" && (parts[1] != "aws" || parts[2] != "dynamodb" || parts[4] != account) {
-		return "", &apiError{400, nsCoral + "AccessDeniedException", "User is not authorized to access " + arn, nil}
+		return "", &apiError{400, nsCoral + "AccessDeniedException", "Access is denied", nil}
 	}
 	id := lastOf(arn, kind)
 	if id == "" {
@@ -84,7 +89,7 @@ func (c *call) describeExport() error {
 	}
 	e := c.db.journal.exports.get(id)
 	if e == nil || c.db.forgotten(e.StartMs) {
-		return invalid("Invalid Export ARN") // and not ExportNotFoundException, which the service has but was not seen to use
+		return failure("ExportNotFoundException", "Export not found: Export not found: %s", arn)
 	}
 	return c.replyExport(e)
 }

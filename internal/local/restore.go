@@ -196,7 +196,8 @@ func (c *call) beginRestore(r restoreRequest, source *definition, from filling, 
 	now := millis(c.db.now())
 	def := &definition{Version: definitionVersion, Name: r.target, ID: uuid(), Keys: source.Keys, CreatedMs: now,
 		Billing: source.Billing, ReadUnits: source.ReadUnits, WriteUnits: source.WriteUnits, OnDemand: source.OnDemand,
-		Filling: &from, Restored: &origin}
+		SSE: source.SSE, Filling: &from, Restored: &origin}
+	def.encrypt(r.change.sse, c.region)
 	if err := def.override(r.change); err != nil {
 		return err
 	}

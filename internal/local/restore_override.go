@@ -29,18 +29,9 @@ func (c *call) readOverrides(v *constraints, ch *tableChange) (err error) {
 	if ch.ceiling, err = readOnDemand(c.args); err != nil {
 		return err
 	}
-	sse, present, err := asked.object("SSESpecificationOverride", classStructure)
-	if err != nil {
+	c.args = asked
+	if ch.sse, err = c.readSSE("SSESpecificationOverride"); err != nil {
 		return err
-	}
-	if present {
-		on, err := sse.flag("Enabled")
-		if err != nil {
-			return err
-		}
-		if on != nil && *on {
-			return refused("encryption with a KMS key (the parameter SSESpecificationOverride)")
-		}
 	}
 	return ch.units.check()
 }

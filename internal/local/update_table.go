@@ -15,6 +15,7 @@ type tableChange struct {
 	layout  layout // of attribute definitions only
 	indexes []indexChange
 	stream  streamWish
+	sse     sseWish
 }
 
 func (c *call) readTableChange() (ch tableChange, err error) {
@@ -51,14 +52,21 @@ func (c *call) readTableChange() (ch tableChange, err error) {
 	if ch.stream, err = c.readStream(); err != nil {
 		return ch, err
 	}
+	if ch.sse, err = c.readSSE("SSESpecification"); err != nil {
+		return ch, err
+	}
 	if err = c.refuseUnserved(); err != nil {
 		return ch, err
 	}
 	asked := ch.units.given || ch.billing != "" || ch.class != "" || ch.protect != nil || ch.ceiling != nil ||
-		len(ch.indexes) > 0 || c.args.get("StreamSpecification") != nil || c.args.get("SSESpecification") != nil
-	if !asked {
+		len(ch.indexes) > 0 || c.args.get("StreamSpecification") != nil
+	switch {
+	case asked && ch.sse.given:
+		return ch, invalidValue("Server-Side Encryption modification must be the only operation in the request")
+	case !asked && !ch.sse.given:
 		return ch, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
-			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
+			"GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, " +
+			"MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required")
 	}
 	if ch.billing == billingOnDemand && ch.units.given {
 		return ch, invalidValue(saysNeither)
@@ -101,6 +109,9 @@ func (c *call) changeTable(name string, change tableChange) (*table, error) {
 	if err := def.apply(change, millis(c.db.now())); err != nil {
 		return nil, err
 	}
+	if err := def.reencrypt(change.sse, c.region); err != nil {
+		return nil, err
+	}
 	if err := c.db.restream(&def, change.stream); err != nil {
 		return nil, err
 	}
@@ -113,6 +124,9 @@ func (c *call) changeTable(name string, change tableChange) (*table, error) {
 		return nil, err
 	}
 	d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, gone...)
+	if change.sse.given {
+		d.SSEDescription = def.SSE.describe("UPDATING")
+	}
 	return t, c.replyJSON("TableDescription", d)
 }
 
