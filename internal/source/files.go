@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -74,30 +75,53 @@ func openFiles(ctx context.Context, w *world.World, at world.Address, spec Spec)
 		return nil, err
 	}
 	if spec.Seal == "" { // when the plan is made, not for each of its tasks
-		s.lookForRewritten(ctx)
+		s.lookInside(ctx)
 	}
 	return s.finish(ctx, w)
 }
 
-// lookMax is how many Parquet files are looked at before a job: rewritten ones come from one program.
+// lookMax is how many files of a form are looked at before a job: odd ones come from one program.
 const lookMax = 4
 
-// lookForRewritten warns of files that were ours and are no longer: a program that knows nothing of the metadata has changed
-// columns, and what only the metadata tells (sets, numbers kept as text, values in _extra) does not come back.
-func (s *files) lookForRewritten(ctx context.Context) {
-	looked := 0
+// lookInside warns of files that may not be what they seem. Parquet that was ours and no longer is: a program that knows
+// nothing of the metadata has changed columns, and what only the metadata tells (sets, numbers kept as text, values in
+// _extra) does not come back. JSON that is DynamoDB JSON in part.
+func (s *files) lookInside(ctx context.Context) {
+	looked := map[string]int{}
 	for _, f := range s.units {
-		if f.Form != Parquet {
+		note := ""
+		if looked[f.Form]++; looked[f.Form] > lookMax {
 			continue
 		}
-		if looked++; looked > lookMax {
-			return
+		switch f.Form {
+		case Parquet:
+			if note = s.parquetNote(ctx, f); note != "" {
+				note += "; it is read by the rules for foreign files"
+			}
+		case JSON, DynamoDBJSON:
+			s.spec.Guess = guessVersion
+			note = s.jsonNote(ctx, f)
 		}
-		if note := s.parquetNote(ctx, f); note != "" {
-			s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("%s: %s; it is read by the rules for foreign files", f.Name, note))
-			return
+		if note != "" {
+			s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("%s: %s", f.Name, note))
+			looked[f.Form] = lookMax
 		}
 	}
+}
+
+// jsonNote is what is strange of a JSON file; what is wrong with it is for the task that reads it.
+func (s *files) jsonNote(ctx context.Context, f File) string {
+	st := &stream{file: f}
+	defer st.Close()
+	plain, err := st.openPlain(ctx, s.loc.Bucket)
+	if err != nil {
+		return ""
+	}
+	start, err := peek(bufio.NewReaderSize(plain, guessBytes))
+	if err != nil {
+		return ""
+	}
+	return s.spec.guess(start, f.Form).odd
 }
 
 // parquetNote is what the reader has to say of a file; what is wrong with the file is for the task that reads it.

@@ -15,9 +15,6 @@ import (
 	"dynaferry/internal/item"
 )
 
-// peekBytes is how far newReader looks to tell DynamoDB JSON from plain JSON.
-const peekBytes = 4 << 10
-
 // newReader chooses the codec of a decompressed stream.
 func newReader(r io.Reader, form string, spec Spec, reject codec.Rejects) (codec.Reader, error) {
 	switch form {
@@ -31,30 +28,53 @@ func newReader(r io.Reader, form string, spec Spec, reject codec.Rejects) (codec
 	default:
 		return nil, fault.New(fault.User, "no reader for the form %q", form)
 	}
-	if spec.Kind == KindExport {
+	if spec.Kind == KindExport || spec.Kind == KindDataset && form == DynamoDBJSON {
 		return ddbjson.NewReader(r, ddbjson.ReaderOptions{Rejects: reject}), nil
 	}
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	start, err := buffered.Peek(peekBytes)
-	if err != nil && err != io.EOF && err != bufio.ErrBufferFull && len(start) == 0 {
+	buffered := bufio.NewReaderSize(r, guessBytes)
+	start, err := peek(buffered)
+	if err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff}) {
-		return nil, fault.Hint(fault.New(fault.Corrupt, "json: the file is UTF-16"), "convert it with iconv -f UTF-16 -t UTF-8")
+	g := spec.guess(start, form)
+	if g.dynamo && g.lines {
+		return ddbjson.NewReader(withoutMark(buffered, start), ddbjson.ReaderOptions{Shape: g.shape, Rejects: reject}), nil
 	}
-	wrapped := looksWrapped(start)
-	if form == DynamoDBJSON || wrapped {
-		shape := ddbjson.Bare
-		if wrapped {
-			shape = ddbjson.Wrapped
-		}
-		return ddbjson.NewReader(withoutMark(buffered, start), ddbjson.ReaderOptions{Shape: shape, Rejects: reject}), nil
+	if g.dynamo {
+		return json.NewReader(buffered, json.ReaderOptions{DynamoDB: &g.shape, Replies: g.replies, Rejects: reject}), nil
 	}
 	types, err := typeHints(spec.Types)
 	if err != nil {
 		return nil, err
 	}
 	return json.NewReader(buffered, json.ReaderOptions{Types: types, Rejects: reject}), nil
+}
+
+// peek returns the beginning of a JSON stream and refuses what is none by its first bytes.
+func peek(r *bufio.Reader) ([]byte, error) {
+	start, err := r.Peek(guessBytes)
+	if err != nil && err != io.EOF && len(start) == 0 {
+		return nil, err
+	}
+	if bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff}) {
+		return nil, fault.Hint(fault.New(fault.Corrupt, "json: the file is UTF-16"), "convert it with iconv -f UTF-16 -t UTF-8")
+	}
+	return start, nil
+}
+
+// guess tells how a JSON stream that begins with start is read. A plan keeps to the rule that it was made with.
+func (s *Spec) guess(start []byte, form string) guess {
+	switch {
+	case s.Kind == KindDataset: // of ours: its history knows
+		return guess{}
+	case s.Guess == 0 && looksWrapped(start):
+		return guess{dynamo: true, shape: ddbjson.Wrapped, lines: true}
+	case s.Guess == 0:
+		return guess{dynamo: form == DynamoDBJSON, shape: ddbjson.Bare, lines: true}
+	case s.Form == JSON: // somebody said so
+		return guess{}
+	}
+	return guessJSON(start, form)
 }
 
 // byteOrderMark is what Windows programs put in front of UTF-8.
@@ -97,7 +117,7 @@ func newCSV(r io.Reader, spec Spec, reject codec.Rejects) (codec.Reader, error) 
 // parquetTypes are the wishes for foreign Parquet files.
 func parquetTypes(spec Spec) map[string]string { return spec.Types }
 
-// looksWrapped tells whether a stream begins with {"Item":{ — the one thing that only DynamoDB JSON lines do.
+// looksWrapped tells whether a stream begins with {"Item":{, as lines of exports do.
 func looksWrapped(start []byte) bool {
 	for _, token := range []string{"{", `"Item"`, ":", "{"} {
 		start = bytes.TrimLeft(start, " \t\r\n"+byteOrderMark)

@@ -47,6 +47,10 @@ type Spec struct {
 	Names      map[string]string `json:"names,omitempty"`
 	Values     json.RawMessage   `json:"values,omitempty"` // DynamoDB JSON map
 
+	// Guess is the version of the rule by which DynamoDB JSON is told from plain JSON in loose files; Open fills it when it
+	// makes a plan. 0 is the rule before there were versions: a stream that begins with {"Item":{ is DynamoDB JSON.
+	Guess int `json:"guess,omitempty"`
+
 	CSV CSVSpec `json:"csv,omitzero"` // of loose files
 	// Dialects are how the versions of a data set of ours wrote their CSV; each File says which is its own.
 	Dialects []CSVSpec `json:"dialects,omitempty"`

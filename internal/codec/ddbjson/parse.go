@@ -9,16 +9,15 @@ import (
 // row (Line 0). Errors carry the byte offset in the stream (b.Offset counted in) and the attribute path; their
 // kind is Corrupt for what is no DynamoDB JSON and User, in DynamoDB's words, for what breaks a rule of values.
 // After an error b holds no part of the item.
-func Parse(b *item.Batch, from int) error {
+func Parse(b *item.Batch, from int) error { return ParseRecord(b, from, Bare) }
+
+// ParseRecord is Parse for a record of either shape.
+func ParseRecord(b *item.Batch, from int, shape Shape) error {
 	if err := fits(b); err != nil {
 		return err
 	}
-	c := checked{src: b.Src, p: from, tape: b.Tape}
-	err := c.attributeMap()
-	if err == nil {
-		err = c.finish()
-	}
-	if err != nil {
+	c := checked{src: b.Src, p: from, tape: b.Tape, first: len(b.Tape)}
+	if err := c.record(shape); err != nil {
 		return shift(err, b)
 	}
 	b.Tape = c.tape

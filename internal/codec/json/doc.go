@@ -10,7 +10,10 @@
 //   - A record that is rejected takes no other with it: reading goes on at the next line, object or array element.
 //   - Items without sets and binary come back equal; the others equal but for what Loss says.
 //
-// Sources and sinks use it. It imports codec, item, fault, and jsontext for the grammar.
+// How records follow each other, lines, sequences, an array, replies of Scan, is the same for DynamoDB JSON; then codec/ddbjson
+// says what a record is.
+//
+// Sources and sinks use it. It imports codec, codec/ddbjson, item, fault, and jsontext for the grammar.
 //
 //	w := json.NewWriter(out)
 //	err := w.Write(batch)

@@ -35,9 +35,9 @@ type level struct {
 	path int       // length of the path at its opening
 }
 
-func newParser(types map[string]item.Type) parser {
+func newParser(types map[string]item.Type) *parser {
 	dec := jsontext.NewDecoder(new(bytes.Buffer))
-	return parser{types: types, dec: dec, build: item.NewBuilder(nil), names: map[string]string{}}
+	return &parser{types: types, dec: dec, build: item.NewBuilder(nil), names: map[string]string{}}
 }
 
 // begin makes b the batch that items go to.

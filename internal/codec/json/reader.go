@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"dynaferry/internal/codec"
+	"dynaferry/internal/codec/ddbjson"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 )
@@ -23,6 +24,10 @@ type ReaderOptions struct {
 	// arrays, B from base64 strings, N also from strings, S also from numbers, with their text as it stands. A null
 	// stays NULL, an empty array stays L, and any other value is rejected.
 	Types map[string]item.Type
+	// DynamoDB, when set, reads records of DynamoDB JSON of that shape, in place of plain JSON.
+	DynamoDB *ddbjson.Shape
+	// Replies tells that the stream is replies of Scan or Query, one after the other, whose Items are the records.
+	Replies bool
 	// Rejects receives bad records. When nil the first one ends reading with its error.
 	Rejects codec.Rejects
 	// RecordBytesMax bounds one record; longer ones are rejected. 0 is the default.
@@ -38,19 +43,26 @@ const (
 	unknown  shape = iota // nothing seen yet
 	lines                 // one object a line
 	sequence              // objects over several lines, or several on one
-	array                 // elements of one top-level array
+	array                 // elements of one top-level array, or of a reply
 	over                  // behind the array's end
+	reply                 // members of a reply
+	replies               // between replies
 )
 
 // Reader is a codec.Reader of JSON lines, of pretty-printed objects one after the other, or of one top-level array of
-// objects. Which of them is seen from the first record.
+// objects. Which of them is seen from the first record. Replies of Scan and Query are read where it is told so.
 type Reader struct {
 	win    *codec.Window
 	opts   ReaderOptions
-	parser parser
-	shape  shape
-	first  bool  // no element of the array was read yet
-	err    error // sticky
+	parser interface {
+		begin(b *item.Batch)                       // b is the batch that items go to
+		parse(raw []byte, place fault.Place) error // appends the item of a record, or nothing
+	}
+	shape shape
+	first bool  // no element of the array was read yet
+	comma bool  // a member must follow in the reply
+	items bool  // the reply's items were met
+	err   error // sticky
 }
 
 // NewReader returns a reader over r, whose codec.Chunks are used when it has them.
@@ -61,7 +73,13 @@ func NewReader(r io.Reader, opts ReaderOptions) *Reader {
 	if opts.BatchBytes == 0 {
 		opts.BatchBytes = BatchBytes
 	}
-	return &Reader{win: codec.NewWindow(r), opts: opts, parser: newParser(opts.Types), first: true}
+	reader := &Reader{win: codec.NewWindow(r), opts: opts, first: true}
+	if opts.DynamoDB != nil {
+		reader.parser = &typedParser{shape: *opts.DynamoDB}
+	} else {
+		reader.parser = newParser(opts.Types)
+	}
+	return reader
 }
 
 // Read implements codec.Reader.
@@ -89,6 +107,10 @@ func (r *Reader) record() error {
 		return r.arrayRecord()
 	case over:
 		return r.afterArray()
+	case reply:
+		return r.replyRecord()
+	case replies:
+		return r.nextReply()
 	}
 	return r.detect()
 }

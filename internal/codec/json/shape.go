@@ -2,6 +2,7 @@ package json
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,6 +28,10 @@ func (r *Reader) detect() error {
 	c, err := r.skipSpace()
 	if err != nil {
 		return err
+	}
+	if r.opts.Replies {
+		r.shape = replies
+		return nil
 	}
 	if c == '[' {
 		r.shape = array
@@ -184,8 +189,7 @@ func (r *Reader) arrayRecord() error {
 	}
 	if c == ']' && r.first {
 		r.win.AdvanceLines(1)
-		r.shape = over
-		return nil
+		return r.endArray()
 	}
 	r.first = false
 	end, err := r.elementEnd(c)
@@ -202,7 +206,7 @@ func (r *Reader) arrayRecord() error {
 		return r.cut(io.EOF)
 	}
 	if !well(r.win.Bytes()[:end.n]) {
-		return r.parser.parse(r.win.Bytes()[:end.n], fault.Place{Line: r.win.Line(), Offset: r.win.Offset()})
+		return cmp.Or(r.parser.parse(r.win.Bytes()[:end.n], fault.Place{Line: r.win.Line(), Offset: r.win.Offset()}), r.damaged("malformed element"))
 	}
 	if _, err := r.take(end.n); err != nil {
 		return err
@@ -213,12 +217,21 @@ func (r *Reader) arrayRecord() error {
 	}
 	switch c {
 	case ',':
+		r.win.AdvanceLines(1)
+		return nil
 	case ']':
-		r.shape = over
-	default:
-		return r.damaged("no comma behind an element of the array")
+		r.win.AdvanceLines(1)
+		return r.endArray()
 	}
-	r.win.AdvanceLines(1)
+	return r.damaged("no comma behind an element of the array")
+}
+
+// endArray goes on behind the bracket that ends an array.
+func (r *Reader) endArray() error {
+	if r.opts.Replies {
+		return r.afterMember()
+	}
+	r.shape = over
 	return nil
 }
 
@@ -250,7 +263,7 @@ func (r *Reader) elementEnd(c byte) (extent, error) {
 			quoted, escaped = c != '"' && c != '\n', c == '\\'
 		case c == '"':
 			quoted = true
-		case c == ',' || c == ']' || bytes.IndexByte([]byte(space), c) >= 0:
+		case c == ',' || c == ']' || c == '}' || bytes.IndexByte([]byte(space), c) >= 0:
 			return extent{n: i, closed: true}, nil
 		}
 	}
@@ -264,8 +277,11 @@ func (r *Reader) afterArray() error {
 	return r.damaged("data behind the end of the array")
 }
 
-// cut turns the input's end inside the array into damage.
+// cut turns the input's end inside the array or the reply into damage.
 func (r *Reader) cut(err error) error {
+	if err == io.EOF && r.shape == reply {
+		return r.damaged("input ends within the reply")
+	}
 	if err == io.EOF {
 		return r.damaged("input ends within the array")
 	}
