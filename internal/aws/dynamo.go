@@ -21,7 +21,8 @@ type DynamoDB struct {
 	sdk    *dynamodb.Client
 	region string
 	creds  sdk.CredentialsProvider
-	logs   logs // of imports
+	logs   beside // of imports
+	scaler beside // of provisioned throughput
 }
 
 var _ dynamo.Client = (*DynamoDB)(nil)
@@ -40,7 +41,8 @@ func (s *Session) DynamoDB() (*DynamoDB, error) {
 		o.EnableAcceptEncodingGzip = false
 		o.EndpointDiscovery.EnableEndpointDiscovery = sdk.EndpointDiscoveryDisabled
 	})
-	return &DynamoDB{sdk: client, region: cfg.Region, creds: cfg.Credentials, logs: newLogs(s, cfg.BaseEndpoint)}, nil
+	return &DynamoDB{sdk: client, region: cfg.Region, creds: cfg.Credentials, logs: newLogs(s, cfg.BaseEndpoint),
+		scaler: newScaler(s, cfg.BaseEndpoint)}, nil
 }
 
 // Scan implements dynamo.Client. The reply's body becomes b.Src. Filter and Projection are the service's.

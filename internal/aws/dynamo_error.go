@@ -42,11 +42,15 @@ func (d *DynamoDB) classify(ctx context.Context, table string, body []byte, err 
 	case "ResourceNotFoundException", "TableNotFoundException":
 		err := fault.New(fault.NotFound, "table %s does not exist in %s", table, d.region)
 		return fault.Hint(err, "aws dynamodb list-tables --region %s", d.region)
+	case "PolicyNotFoundException":
+		return fault.New(fault.NotFound, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
+	case "UnknownOperationException":
+		return fault.New(fault.Unsupported, "table %s: the endpoint does not have this operation: %w", table, a)
 	case "ResourceInUseException", "TableAlreadyExistsException", "TableInUseException":
 		return fault.New(fault.Conflict, "table %s: %s", table, a.message)
 	case dynamo.CodeLimitExceeded:
 		return fault.New(fault.Limit, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
-	case dynamo.CodeNoBackups, dynamo.CodeInvalidExportTime:
+	case dynamo.CodeNoBackups, dynamo.CodeInvalidExportTime, dynamo.CodeInvalidRestoreTime:
 		return fault.New(fault.User, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})
 	case dynamo.CodeExportConflict, dynamo.CodeImportConflict:
 		return fault.New(fault.Conflict, "table %s: %w", table, &dynamo.RefusedError{Code: a.code, Message: a.message})

@@ -60,20 +60,29 @@ func (d *DynamoDB) Backups(ctx context.Context, table string) (*dynamo.Backups, 
 type backups struct {
 	PointInTimeRecoveryDescription struct {
 		PointInTimeRecoveryStatus                            string
+		RecoveryPeriodInDays                                 int
 		EarliestRestorableDateTime, LatestRestorableDateTime moment
 	}
 }
 
 func (b *backups) port() *dynamo.Backups {
 	p := b.PointInTimeRecoveryDescription
-	return &dynamo.Backups{Enabled: p.PointInTimeRecoveryStatus == string(types.PointInTimeRecoveryStatusEnabled),
+	return &dynamo.Backups{Enabled: p.PointInTimeRecoveryStatus == string(types.PointInTimeRecoveryStatusEnabled), Days: p.RecoveryPeriodInDays,
 		Earliest: p.EarliestRestorableDateTime.time(), Latest: p.LatestRestorableDateTime.time()}
 }
 
 // EnableBackups implements dynamo.Native.
 func (d *DynamoDB) EnableBackups(ctx context.Context, table string) error {
+	return d.turnBackupsOn(ctx, table, 0)
+}
+
+// turnBackupsOn turns continuous backups on and has them kept for so many days; 0 leaves that to the service.
+func (d *DynamoDB) turnBackupsOn(ctx context.Context, table string, days int) error {
 	in := &dynamodb.UpdateContinuousBackupsInput{TableName: &table,
 		PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: sdk.Bool(true)}}
+	if days > 0 {
+		in.PointInTimeRecoverySpecification.RecoveryPeriodInDays = sdk.Int32(int32(days))
+	}
 	var reply backups
 	err := d.ask(ctx, table, "ContinuousBackupsDescription", &reply,
 		func(ctx context.Context, options func(*dynamodb.Options)) error {

@@ -62,6 +62,8 @@ type Definition struct {
 	ReadUnits   int64           `json:"readUnits,omitempty"`
 	WriteUnits  int64           `json:"writeUnits,omitempty"`
 	Table       json.RawMessage `json:"table,omitempty"` // DescribeTable's answer it was taken from
+	// Settings are what that does not tell; nil where they were not asked for.
+	Settings *Settings `json:"settings,omitempty"`
 }
 
 // ScanRequest asks for one page of one segment.

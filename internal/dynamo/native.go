@@ -45,6 +45,7 @@ type Backups struct {
 	Enabled  bool
 	Earliest time.Time // zero while the service does not tell
 	Latest   time.Time
+	Days     int // how long they are kept; 0 where the service does not tell
 }
 
 // The states of exports and imports.
@@ -107,17 +108,18 @@ type Import struct {
 	FailureMessage                 string
 }
 
-// RefusedError is the service's refusal of an export, an import or continuous backups.
+// RefusedError is the service's refusal of an export, an import, a restore or continuous backups.
 type RefusedError struct{ Code, Message string }
 
 // The codes that jobs tell apart.
 const (
-	CodeNoBackups         = "PointInTimeRecoveryUnavailableException"
-	CodeBackupsNotYet     = "ContinuousBackupsUnavailableException"
-	CodeInvalidExportTime = "InvalidExportTimeException"
-	CodeExportConflict    = "ExportConflictException"
-	CodeImportConflict    = "ImportConflictException"
-	CodeLimitExceeded     = "LimitExceededException"
+	CodeNoBackups          = "PointInTimeRecoveryUnavailableException"
+	CodeBackupsNotYet      = "ContinuousBackupsUnavailableException"
+	CodeInvalidExportTime  = "InvalidExportTimeException"
+	CodeInvalidRestoreTime = "InvalidRestoreTimeException"
+	CodeExportConflict     = "ExportConflictException"
+	CodeImportConflict     = "ImportConflictException"
+	CodeLimitExceeded      = "LimitExceededException"
 )
 
 // Error is the code and the service's words.
