@@ -35,6 +35,7 @@ type definition struct {
 	wish       streamWish       // of CreateTable, until the stream is begun
 	PITR       *pitrState       `json:"pitr,omitempty"`
 	SSE        *encryption      `json:"sse,omitempty"`
+	Policy     *resourcePolicy  `json:"policy,omitempty"`
 	Filling    *filling         `json:"filling,omitempty"`
 	Restored   *restored        `json:"restored,omitempty"`
 	Shadow     *shadowed        `json:"shadow,omitempty"`    // the table is a copy of an upstream's

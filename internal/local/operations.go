@@ -8,6 +8,7 @@ var operations = map[string]func(*call) error{
 	"CreateTable":               (*call).createTable,
 	"DeleteBackup":              (*call).deleteBackup,
 	"DeleteItem":                (*call).deleteItem,
+	"DeleteResourcePolicy":      (*call).deleteResourcePolicy,
 	"DeleteTable":               (*call).deleteTable,
 	"DescribeBackup":            (*call).describeBackup,
 	"DescribeContinuousBackups": (*call).describeContinuousBackups,
@@ -19,6 +20,7 @@ var operations = map[string]func(*call) error{
 	"DescribeTimeToLive":        (*call).describeTimeToLive,
 	"ExportTableToPointInTime":  (*call).exportTableToPointInTime,
 	"GetItem":                   (*call).getItem,
+	"GetResourcePolicy":         (*call).getResourcePolicy,
 	"ImportTable":               (*call).importTable,
 	"ListBackups":               (*call).listBackups,
 	"ListExports":               (*call).listExports,
@@ -26,6 +28,7 @@ var operations = map[string]func(*call) error{
 	"ListTables":                (*call).listTables,
 	"ListTagsOfResource":        (*call).listTagsOfResource,
 	"PutItem":                   (*call).putItem,
+	"PutResourcePolicy":         (*call).putResourcePolicy,
 	"Query":                     (*call).query,
 	"RestoreTableFromBackup":    (*call).restoreTableFromBackup,
 	"RestoreTableToPointInTime": (*call).restoreTableToPointInTime,
@@ -47,12 +50,12 @@ var operations = map[string]func(*call) error{
 
 // unserved are the service's other operations, which we refuse by name (API version 2012-08-10).
 var unserved = set(
-	"BatchExecuteStatement", "CreateGlobalTable", "DeleteResourcePolicy",
+	"BatchExecuteStatement", "CreateGlobalTable",
 	"DescribeContributorInsights", "DescribeGlobalTable",
 	"DescribeGlobalTableSettings",
 	"DescribeTableReplicaAutoScaling",
-	"ExecuteStatement", "ExecuteTransaction", "GetResourcePolicy",
-	"ListContributorInsights", "ListGlobalTables", "PutResourcePolicy",
+	"ExecuteStatement", "ExecuteTransaction",
+	"ListContributorInsights", "ListGlobalTables",
 	"UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
 	"UpdateTableReplicaAutoScaling",
 )
