@@ -41,7 +41,8 @@ if-absent and newer are conditional writes and cannot do that.
 
 Of an incremental export the puts and deletions are applied, to a table that holds what it follows: --overwrite, or --mode newer,
 where a deletion counts when the table's version is not newer than the deleted one's. Of several windows, a prefix that holds them or
---overlay, which must touch, each item is written once, as the last window left it.
+--overlay, which must touch, each item is written once, as the last window left it. Of a full export with --overlay likewise: the
+changes are laid over its items, and what comes of it is written.
 
 Duplicate keys inside the input are resolved (--dedupe), counted and kept in a file. What DynamoDB would refuse goes to a
 dead-letter file; import of that file is the retry.
@@ -71,7 +72,7 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 	f.StringVar(&o.billing, "billing", "", "with --create: PAY_PER_REQUEST or PROVISIONED (default: as the definition says, else PAY_PER_REQUEST)")
 	f.Int64Var(&o.readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
 	f.Int64Var(&o.writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
-	overlayFlag(cmd, &o.overlays, "when SRC is an incremental export: a further one behind it; may be repeated")
+	overlayFlag(cmd, &o.overlays, "an incremental export to lay over SRC, or behind it where SRC is one; may be repeated")
 	o.keys.add(cmd)
 	o.src.add(cmd, "")
 	o.src.addTable(cmd)

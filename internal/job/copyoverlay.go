@@ -104,22 +104,27 @@ type aside struct {
 
 // newAside is nil for a copy without overlays.
 func (j *copyJob) newAside(ctx context.Context, a *plan.Attempt) (*aside, error) {
-	o := j.set.Overlay
-	if o == nil {
+	if j.set.Overlay == nil {
 		return nil, nil
 	}
 	carry, err := j.readCarry(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &aside{keys: o.keys(), names: make([]string, o.Buckets)}
+	filter, err := j.changed.read(ctx, j.st, carry.Changed)
+	if err != nil {
+		return nil, err
+	}
+	return newAside(ctx, a, j.set.Overlay, filter, j.spillMemory()/3)
+}
+
+func newAside(ctx context.Context, a *plan.Attempt, o *Overlay, filter *changed, memory int) (*aside, error) {
+	s := &aside{keys: o.keys(), names: make([]string, o.Buckets), filter: filter}
 	for n := range s.names {
 		s.names[n] = bucketName(n)
 	}
-	if s.filter, err = j.changed.read(ctx, j.st, carry.Changed); err != nil {
-		return nil, err
-	}
-	s.spill, err = sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Memory: j.spillMemory() / 3, Put: stagedPut,
+	var err error
+	s.spill, err = sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Memory: memory, Put: stagedPut,
 		Staged: func(name string) string { return a.Staged("aside." + name) }})
 	return s, err
 }

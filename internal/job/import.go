@@ -35,13 +35,16 @@ type Import struct {
 	Dedupe    string     `json:"dedupe"`           // first, last or newest
 	Newest    string     `json:"newest,omitempty"` // attribute that newest compares
 	Compose   []Composed `json:"compose,omitempty"`
+	Prove     bool       `json:"prove,omitempty"` // sum up what is written: the report has its fingerprint
 
 	// Second rounds.
 	Stage    string   `json:"stage,omitempty"`
 	Suspects string   `json:"suspects,omitempty"` // object with the filter of keys that may repeat
 	Indexes  []string `json:"indexes,omitempty"`  // of what the writing round put aside
 	Carry    string   `json:"carry,omitempty"`    // what earlier rounds counted
-	Changes  *Overlay `json:"changes,omitempty"`  // the source holds changes
+	Changes  *Overlay `json:"changes,omitempty"`  // the source holds changes, alone or over items
+	Changed  string   `json:"changed,omitempty"`  // object with the filter of the keys that have changes
+	Aside    []string `json:"aside,omitempty"`    // indexes of the items that may have one
 
 	Tuning `json:"-"`
 }
@@ -59,6 +62,7 @@ const (
 	stageWrite   = "write"   // write what cannot repeat, put the rest aside in source order
 	stageResolve = "resolve" // choose among equal keys, write the chosen
 	stageApply   = "apply"   // write changes: those of one window, or what several, spilled by stageChanges, come to
+	// Changes over items: stageChanges, stageWrite for the items that have none, and stageMerge for the others.
 )
 
 // ImportWish is what the user asked for beyond Import.
@@ -76,6 +80,7 @@ type importJob struct {
 	st    plan.State
 	src   opened
 	reads governed // of a source that is a table
+	over  changedOnce
 	table struct {
 		gov    governed
 		client dynamo.Client
@@ -140,13 +145,24 @@ func (j *importJob) request(src source.Source) plan.Spec {
 	return plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: j.env.Version,
 		// What was written stays written, in the table of that id.
 		Stands: func(context.Context, *plan.Plan) (bool, error) { return true, nil },
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) {
-			units, err := src.Units(ctx, taskBytesFiles, 1)
-			if err != nil {
-				return nil, err
-			}
-			return groups(units, taskBytesFiles, j.env.workers()), nil
-		}}
+		Tasks:  func(ctx context.Context) ([]json.RawMessage, error) { return j.firstTasks(ctx, src) }}
+}
+
+// firstTasks makes the tasks of the first round.
+func (j *importJob) firstTasks(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
+	if j.set.Stage == stageChanges {
+		return groups(src.(source.Changer).ChangeUnits(), taskBytesFiles, j.env.workers()), nil
+	}
+	return j.cut(ctx, src)
+}
+
+// cut makes the tasks that read the source's items, or changes where it has no items.
+func (j *importJob) cut(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
+	units, err := src.Units(ctx, taskBytesFiles, 1)
+	if err != nil {
+		return nil, err
+	}
+	return groups(units, taskBytesFiles, j.env.workers()), nil
 }
 
 // before are the settings as plans of format 1 have them.
@@ -367,8 +383,10 @@ func (j *importJob) chooseMode(ctx context.Context) error {
 // importResult is the body of a task's result.
 type importResult struct {
 	Counts  ImportCounts `json:"counts"`
-	Runs    []string     `json:"runs,omitempty"` // sorted key hashes, in the index stage
-	Staged  sink.Staged  `json:"staged"`         // put aside, in the writing stage
+	Runs    []string     `json:"runs,omitempty"`        // sorted key hashes, in the index stage
+	Staged  sink.Staged  `json:"staged"`                // put aside, in the writing stage
+	Hashes  []string     `json:"hashes,omitempty"`      // of the keys of changes
+	Print   string       `json:"fingerprint,omitempty"` // of what was written, where that is summed up
 	Dead    *sink.File   `json:"dead,omitempty"`
 	Dropped *sink.File   `json:"dropped,omitempty"` // items that lost against another with their key
 }
@@ -376,6 +394,7 @@ type importResult struct {
 // ImportCounts are what an import did.
 type ImportCounts struct {
 	Read        int64   `json:"read"`
+	Changes     int64   `json:"changes,omitempty"` // laid over what was read
 	Written     int64   `json:"written"`
 	Deleted     int64   `json:"deleted,omitempty"`
 	Equal       int64   `json:"equal,omitempty"`   // the table held the very item already
@@ -388,6 +407,7 @@ type ImportCounts struct {
 
 func (c *ImportCounts) add(d ImportCounts) {
 	c.Read += d.Read
+	c.Changes += d.Changes
 	c.Written += d.Written
 	c.Deleted += d.Deleted
 	c.Equal += d.Equal
@@ -404,6 +424,7 @@ type ImportReport struct {
 	Table string `json:"table"`
 	Mode  string `json:"mode"`
 	ImportCounts
+	Fingerprint     string   `json:"fingerprint,omitempty"` // of the items written, where that was asked for
 	DeadLetterFiles []string `json:"deadLetterFiles,omitempty"`
 	DuplicateFiles  []string `json:"duplicateFiles,omitempty"`
 }
@@ -423,6 +444,8 @@ func (j *importJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage,
 		res, err = j.changesTask(ctx, a)
 	case stageApply:
 		res, err = j.applyTask(ctx, a)
+	case stageMerge:
+		res, err = j.mergeTask(ctx, a)
 	default:
 		err = fault.New(fault.Corrupt, "no stage %q", j.set.Stage)
 	}
@@ -438,7 +461,7 @@ func (j *importJob) Check(ctx context.Context, r plan.Result) error {
 	if err := json.Unmarshal(r.Body, &res); err != nil {
 		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
 	}
-	names := append(slices.Clone(res.Runs), res.Staged.Index)
+	names := append(slices.Concat(res.Runs, res.Hashes), res.Staged.Index)
 	for _, f := range []*sink.File{res.Dead, res.Dropped} {
 		if f != nil {
 			names = append(names, f.Staged)

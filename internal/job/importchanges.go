@@ -18,11 +18,10 @@ func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
 	if len(info.Windows) == 0 {
 		return nil
 	}
-	if info.Kind != source.KindIncremental {
-		return fault.Hint(fault.New(fault.Unsupported, "%s: import takes items or changes, not changes over items", src.Address()),
-			"make the items first: dynaferry convert %s --overlay ... DEST; or import %s, then the changes", j.spec.Address, j.spec.Address)
-	}
 	s := &j.set
+	if info.Kind != source.KindIncremental {
+		return j.checkOver(info)
+	}
 	switch {
 	case wish.Create != nil:
 		return fault.Hint(fault.New(fault.User, "--create: changes alone make no table"), "import what they follow first, or convert BASE --overlay %s DEST", src.Address())
@@ -42,6 +41,20 @@ func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
 	return nil
 }
 
+// checkOver refuses what makes no sense with changes that are laid over items.
+func (j *importJob) checkOver(info source.Info) error {
+	switch {
+	case !info.Unique:
+		return fault.Hint(fault.New(fault.Unsupported, "%s may hold a key twice, and changes are of one item", info.URL),
+			"make its items one a key first: dynaferry convert, then lay the changes over that")
+	case j.set.Mode == ModeDelete:
+		return fault.New(fault.User, "--mode delete: name the items by their keys, without --overlay")
+	case len(j.set.Compose) > 0:
+		return fault.New(fault.User, "--key: changes have the table's own keys; none is composed")
+	}
+	return nil
+}
+
 // planChanges settles how an incremental export, or a chain of them, goes into the table. One window is written as it is
 // read: it has one change of an item. Of several only what each item has become in the end is written, so that no order
 // of writes matters and none has to be taken back.
@@ -56,7 +69,7 @@ func (j *importJob) planChanges(ctx context.Context, src source.Source) error {
 		return err
 	}
 	s.Stage = stageApply
-	if len(windows) > 1 {
+	if len(windows) > 1 || src.Info().Kind != source.KindIncremental {
 		s.Stage = stageChanges
 	}
 	return nil
@@ -82,25 +95,91 @@ func (j *importJob) changesTask(ctx context.Context, a *plan.Attempt) (*importRe
 	if err != nil {
 		return nil, err
 	}
-	res := &importResult{Staged: made.Staged, Counts: ImportCounts{Read: t.read, DeadLetters: dead.count}}
+	res := &importResult{Staged: made.Staged, Hashes: made.Hashes, Counts: ImportCounts{Changes: t.read, DeadLetters: dead.count}}
+	if j.spec.Kind == source.KindIncremental { // changes are all that is read
+		res.Counts.Changes, res.Counts.Read = 0, t.read
+	}
 	res.Dead, err = dead.close()
 	return res, err
 }
 
-// applyRound asks for what the windows come to to be written.
+// applyRound asks for what the windows come to to be written, or where they are laid over items, for those to be read.
 func (j *importJob) applyRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
-	tasks, err := cutMerge(ctx, j.st.Bucket, made.Indexes)
+	settings := j.set
+	settings.Stage, settings.Indexes = stageApply, made.Indexes
+	if j.spec.Kind == source.KindIncremental {
+		return j.bucketRound(ctx, c, settings, made, made.Indexes)
+	}
+	settings.Stage = stageWrite
+	settings.Changed = j.st.Name("plans", c.Plan.ID, "staged", "commit.changed")
+	if err := stageChanged(ctx, j.st, settings.Changed, j.set.Changes, made.Hashes); err != nil {
+		return plan.Outcome{}, err
+	}
+	src, err := j.src.open(ctx, j.env, j.spec)
 	if err != nil {
 		return plan.Outcome{}, err
 	}
+	tasks, err := j.cut(ctx, src)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	return j.carryOn(ctx, c, settings, made, tasks)
+}
+
+// mergeRound asks for the changes, and the items that may have one, to be joined.
+func (j *importJob) mergeRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
 	settings := j.set
-	settings.Stage, settings.Indexes = stageApply, made.Indexes
+	settings.Stage, settings.Aside = stageMerge, made.Indexes
+	return j.bucketRound(ctx, c, settings, made, settings.Indexes, settings.Aside)
+}
+
+// bucketRound asks for a round over the buckets of runs.
+func (j *importJob) bucketRound(ctx context.Context, c *plan.Committing, settings Import, made *importCarry, runs ...[]string) (plan.Outcome, error) {
+	tasks, err := cutMerge(ctx, j.st.Bucket, runs...)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	return j.carryOn(ctx, c, settings, made, tasks)
+}
+
+// carryOn asks for a further round, which gets what those before it made.
+func (j *importJob) carryOn(ctx context.Context, c *plan.Committing, settings Import, made *importCarry, tasks []json.RawMessage) (plan.Outcome, error) {
 	settings.Carry = j.st.Name("plans", c.Plan.ID, "staged", "commit.carry")
 	if _, err := j.st.Bucket.Put(ctx, settings.Carry, marshal(made), blob.PutOptions{}); err != nil {
 		return plan.Outcome{}, fmt.Errorf("stage %s: %w", settings.Carry, err)
 	}
 	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
 		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
+}
+
+// changedAside takes the items out of what is read that may have a change; nil where none is laid over them.
+func (j *importJob) changedAside(ctx context.Context, a *plan.Attempt) (*aside, error) {
+	if j.set.Changed == "" {
+		return nil, nil
+	}
+	filter, err := j.over.read(ctx, j.st, j.set.Changed)
+	if err != nil {
+		return nil, err
+	}
+	return newAside(ctx, a, j.set.Changes, filter, int(j.env.memory())/j.env.workers()/4)
+}
+
+// mergeTask writes the items of its buckets: what changes made of them, and those that have none.
+func (j *importJob) mergeTask(ctx context.Context, a *plan.Attempt) (*importResult, error) {
+	t, err := j.newWriting(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	defer t.dead.abandon()
+	err = t.run(ctx, func(ctx context.Context, hand handing) error {
+		return j.eachBucket(ctx, a, t, func(m *merging, give func(gone bool) func(*item.Batch) error) error {
+			return m.run(ctx, give(false), nil, give(false))
+		}, hand)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t.finish()
 }
 
 // applyTask writes changes: of its files, or of its buckets.
@@ -154,11 +233,19 @@ func (j *importJob) applyFiles(ctx context.Context, a *plan.Attempt, t *writing,
 }
 
 func (j *importJob) applyBuckets(ctx context.Context, a *plan.Attempt, t *writing, hand handing) error {
+	return j.eachBucket(ctx, a, t, func(m *merging, give func(gone bool) func(*item.Batch) error) error {
+		return m.run(ctx, give(false), give(true), nil)
+	}, hand)
+}
+
+// eachBucket joins the task's buckets. give makes what hands copies of the batches of merging to the writers.
+func (j *importJob) eachBucket(ctx context.Context, a *plan.Attempt, t *writing, run func(m *merging, give func(gone bool) func(*item.Batch) error) error,
+	hand handing) error {
 	src, err := j.src.open(ctx, j.env, j.spec)
 	if err != nil {
 		return err
 	}
-	m, err := newMerging(ctx, j.st, j.set.Changes, src.Info().Windows, a.Task.Body, j.set.Indexes, nil)
+	m, err := newMerging(ctx, j.st, j.set.Changes, src.Info().Windows, a.Task.Body, j.set.Indexes, j.set.Aside)
 	if err != nil {
 		return err
 	}
@@ -171,5 +258,5 @@ func (j *importJob) applyBuckets(ctx context.Context, a *plan.Attempt, t *writin
 			return hand(own, gone)
 		}
 	}
-	return m.run(ctx, give(false), give(true), nil)
+	return run(m, give)
 }

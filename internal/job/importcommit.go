@@ -30,11 +30,14 @@ func (j *importJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 	case stageIndex:
 		return j.writeRound(ctx, c, made)
 	case stageWrite:
+		if j.set.Changed != "" {
+			return j.mergeRound(ctx, c, made)
+		}
 		if len(made.Indexes) > 0 {
 			return j.resolveRound(ctx, c, made)
 		}
 	}
-	report := ImportReport{Type: "report", Table: j.at.String(), Mode: j.set.Mode, ImportCounts: made.Counts}
+	report := ImportReport{Type: "report", Table: j.at.String(), Mode: j.set.Mode, ImportCounts: made.Counts, Fingerprint: made.Print}
 	if report.DeadLetterFiles, err = publishDead(ctx, c.State, made.Dead); err != nil {
 		return plan.Outcome{}, err
 	}
@@ -49,8 +52,10 @@ type importCarry struct {
 	Counts  ImportCounts `json:"counts"`
 	Dead    []sink.File  `json:"dead,omitempty"`
 	Dropped []sink.File  `json:"dropped,omitempty"`
+	Print   string       `json:"fingerprint,omitempty"` // of the items written
 	Indexes []string     `json:"-"`
 	Runs    []string     `json:"-"`
+	Hashes  []string     `json:"-"`
 }
 
 func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCarry, error) {
@@ -64,6 +69,13 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 			return nil, fault.New(fault.Corrupt, "%s: %w", j.set.Carry, err)
 		}
 	}
+	var total item.Fingerprint
+	if sum.Print != "" {
+		var err error
+		if total, err = item.ParseFingerprint(sum.Print); err != nil {
+			return nil, fault.New(fault.Corrupt, "%s: %w", j.set.Carry, err)
+		}
+	}
 	for i := range c.Plan.Tasks {
 		r, err := c.Results.Result(ctx, i)
 		if err != nil {
@@ -74,6 +86,14 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		sum.Counts.add(res.Counts)
+		if res.Print != "" {
+			print, err := item.ParseFingerprint(res.Print)
+			if err != nil {
+				return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
+			}
+			total.Merge(print)
+		}
+		sum.Hashes = append(sum.Hashes, res.Hashes...)
 		sum.Runs = append(sum.Runs, res.Runs...)
 		if res.Staged.Index != "" {
 			sum.Indexes = append(sum.Indexes, res.Staged.Index)
@@ -86,6 +106,9 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 			res.Dropped.Final = fmt.Sprintf("%s-%05d.duplicates%s", c.Plan.ID, i, source.DeadSuffix)
 			sum.Dropped = append(sum.Dropped, *res.Dropped)
 		}
+	}
+	if j.set.Prove {
+		sum.Print = total.String()
 	}
 	return sum, nil
 }
@@ -110,10 +133,6 @@ func (j *importJob) writeRound(ctx context.Context, c *plan.Committing, made *im
 func (j *importJob) resolveRound(ctx context.Context, c *plan.Committing, made *importCarry) (plan.Outcome, error) {
 	settings := j.set
 	settings.Stage, settings.Indexes = stageResolve, made.Indexes
-	settings.Carry = j.st.Name("plans", c.Plan.ID, "staged", "commit.carry")
-	if _, err := j.st.Bucket.Put(ctx, settings.Carry, marshal(made), blob.PutOptions{}); err != nil {
-		return plan.Outcome{}, fmt.Errorf("stage %s: %w", settings.Carry, err)
-	}
 	buckets := map[string]bool{}
 	for _, name := range made.Indexes {
 		index, err := sink.ReadIndex(ctx, j.st.Bucket, name)
@@ -130,8 +149,7 @@ func (j *importJob) resolveRound(ctx context.Context, c *plan.Committing, made *
 			tasks = append(tasks, marshal(keyRange{key, key}))
 		}
 	}
-	return plan.Outcome{Next: furtherRound(j.env, c, settings, settings.Tuning,
-		func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
+	return j.carryOn(ctx, c, settings, made, tasks)
 }
 
 // resolveTask chooses among the items of each key of its bucket and writes the chosen.

@@ -32,16 +32,24 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	defer t.dead.abandon()
-	aside, err := j.newAside(ctx, a)
+	aside, err := j.newRepeatedAside(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	defer aside.Abandon()
+	over, err := j.changedAside(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	defer over.abandon()
 	read := func(ctx context.Context, hand handing) error {
 		var key []byte
 		return j.eachBatch(ctx, a, t.reject, t.free, func(b *item.Batch) error {
 			t.counts.Read += int64(b.Len())
 			a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
+			if err := over.take(b); err != nil {
+				return err
+			}
 			if filter == nil {
 				return hand(b, false)
 			}
@@ -56,10 +64,13 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	res, err := t.finish()
-	if err != nil || filter == nil {
-		return res, err
+	switch {
+	case err != nil:
+	case over != nil:
+		res.Staged, err = over.spill.Close()
+	case filter != nil:
+		res.Staged, err = aside.Close()
 	}
-	res.Staged, err = aside.Close()
 	return res, err
 }
 
@@ -77,7 +88,7 @@ func (j *importJob) readSuspects(ctx context.Context) (*suspects, error) {
 // asideBuckets is into how many parts the items with repeated keys are cut for the resolving round.
 const asideBuckets = 256
 
-func (j *importJob) newAside(ctx context.Context, a *plan.Attempt) (*sink.Spill, error) {
+func (j *importJob) newRepeatedAside(ctx context.Context, a *plan.Attempt) (*sink.Spill, error) {
 	var key []byte
 	var route sink.Route
 	return sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Staged: a.Staged, Memory: int(j.env.memory()) / j.env.workers() / 4, Put: stagedPut,
@@ -123,6 +134,7 @@ type writing struct {
 	pool   chan *item.Batch
 	mu     sync.Mutex
 	counts ImportCounts
+	print  item.Fingerprint // of what is written, where that is summed up
 }
 
 func (j *importJob) newWriting(ctx context.Context, a *plan.Attempt) (*writing, error) {
@@ -171,6 +183,7 @@ func (t *writing) run(ctx context.Context, read func(ctx context.Context, hand h
 			}
 			t.mu.Lock()
 			t.counts.add(w.counts)
+			t.print.Merge(w.print)
 			t.mu.Unlock()
 			return nil
 		})
@@ -191,6 +204,9 @@ func (t *writing) run(ctx context.Context, read func(ctx context.Context, hand h
 
 func (t *writing) finish() (*importResult, error) {
 	res := &importResult{Counts: t.counts}
+	if t.job.set.Prove {
+		res.Print = t.print.String()
+	}
 	var err error
 	res.Dead, err = t.dead.close()
 	return res, err
@@ -206,6 +222,8 @@ type writer struct {
 	rows   []int // of ok in the batch
 	keys   item.Batch
 	now    load // being written, for dead letters
+	hasher item.Hasher
+	print  item.Fingerprint
 }
 
 func (t *writing) newWriter() *writer {
@@ -232,6 +250,11 @@ func (w *writer) refuse(row int, err error) error {
 func (w *writer) write(ctx context.Context, b load) error {
 	if err := w.check(b); err != nil {
 		return err
+	}
+	if w.t.job.set.Prove && !b.gone {
+		for _, it := range w.ok {
+			w.print.Add(w.hasher.Item(it))
+		}
 	}
 	mode := w.t.job.set.Mode
 	if b.gone && mode == ModePut {
