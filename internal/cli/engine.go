@@ -40,7 +40,7 @@ func engineCode(_ *cobra.Command, err error) (int, bool) {
 
 func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "plan export|convert|import|verify …",
+		Use:   "plan export|convert|import|verify|backup|restore …",
 		Short: "make a job's plan and print its address, for an engine to run",
 		Long: `plan takes a whole command and makes its plan without running it. An engine then runs, for every i from 0 to tasks-1, at least
 once until it exits 0, "dynaferry task --plan ADDRESS --index i" (or gives a task line on stdin), and at the end
@@ -65,9 +65,9 @@ func (a *app) planOf(cmd *cobra.Command, given []string) error {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	switch given[0] {
-	case "export", "convert", "import", "verify":
+	case "export", "convert", "import", "verify", "backup", "restore":
 	default:
-		return usage("plan takes export, convert, import or verify, not %q", given[0])
+		return usage("plan takes export, convert, import, verify, backup or restore, not %q", given[0])
 	}
 	_, err := root.ExecuteContextC(cmd.Context())
 	a.flags.json = inner.flags.json

@@ -19,7 +19,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use:   "inspect X",
 		Short: "what is in this file, export, data set, table or plan",
 		Long: `inspect looks at whatever stands at an address and changes nothing: a table, a data set of ours with its
-versions, a native export, a Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit
+versions, a place of backups, a native export, a Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit
 object, a table definition, a file of dead letters.
 
 --count reads everything: items, sizes, units, types by attribute, fingerprint, and every checksum on the way. --item
@@ -106,6 +106,8 @@ func recordKind(r job.Record) string {
 		return "file"
 	case job.TaskRecord:
 		return "task"
+	case job.BackupRecord:
+		return "backup"
 	}
 	return fmt.Sprintf("%T", r)
 }
@@ -118,6 +120,10 @@ func (a *app) showText(record job.Record, first bool) error {
 		a.showDataset(r)
 	case job.VersionRecord:
 		a.showVersion(r, first)
+	case job.BackupsRecord:
+		a.showBackups(r)
+	case job.BackupRecord:
+		a.showBackupEntry(r)
 	case job.ColumnRecord:
 		a.heading(first, "columns")
 		a.line(r.Name, "%s%s", r.Kind, attributeNote(r))

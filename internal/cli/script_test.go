@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,7 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		return nil
 	}
 	p.ContinueOnError = true
-	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop,
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop, "call": call, "member": member,
 		// "upload FILE NAME": the file becomes an object of the bucket lake, as another program would put it.
 		"upload": func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) != 2 {
@@ -115,20 +116,57 @@ func drop(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: drop dynamodb://TABLE")
 	}
-	body := fmt.Sprintf(`{"TableName":%q}`, strings.TrimPrefix(args[0], "dynamodb://"))
+	request(ts, "DeleteTable", fmt.Sprintf(`{"TableName":%q}`, strings.TrimPrefix(args[0], "dynamodb://")))
+}
+
+// call is "call OPERATION FILE": a request to DynamoDB as another program would send it, with variables in FILE; what it
+// replies is on stdout, and in the file reply.
+func call(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: call OPERATION FILE")
+	}
+	name := strings.TrimPrefix(ts.Getenv("T"), "dynamodb://")
+	body := strings.NewReplacer("$NAME", name, "$ARN", ts.Getenv("ARN")).Replace(ts.ReadFile(args[1]))
+	said := request(ts, args[0], body)
+	_, err := ts.Stdout().Write(said)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("reply"), said, 0o600))
+}
+
+func request(ts *testscript.TestScript, operation, body string) []byte {
 	r, err := http.NewRequest(http.MethodPost, ts.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), strings.NewReader(body))
 	ts.Check(err)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable")
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+ts.Getenv("AWS_ACCESS_KEY_ID")+"/20250101/"+regionLocal+
 		"/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0")
 	r.Header.Set("X-Amz-Date", "20250101T000000Z")
 	reply, err := http.DefaultClient.Do(r)
 	ts.Check(err)
 	defer reply.Body.Close()
-	if said, err := io.ReadAll(reply.Body); err != nil || reply.StatusCode != http.StatusOK {
-		ts.Fatalf("delete %s: %s %s %v", args[0], reply.Status, said, err)
+	said, err := io.ReadAll(reply.Body)
+	if err != nil || reply.StatusCode != http.StatusOK {
+		ts.Fatalf("%s %s: %s %s %v", operation, body, reply.Status, said, err)
 	}
+	return said
+}
+
+// member is "member NAME member": $NAME becomes the text that the first JSON object on stdout which has that member has there.
+func member(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: member NAME member")
+	}
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		var object map[string]any
+		if json.Unmarshal([]byte(line), &object) != nil {
+			continue
+		}
+		if value, ok := object[args[1]].(string); ok {
+			ts.Setenv(args[0], value)
+			return
+		}
+	}
+	ts.Fatalf("no text %s in %s", args[1], ts.ReadFile("stdout"))
 }
 
 // sameLines is "same file file": equal up to the order of their lines.

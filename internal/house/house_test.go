@@ -39,6 +39,7 @@ var storey = map[string]int{
 	"internal/codec/ion":      4,
 	"internal/commit":         3,
 	"internal/manifest":       3,
+	"internal/backup":         4,
 	"internal/dataset":        4,
 	"internal/plan":           4,
 	// 4 worlds

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"dynaferry/internal/backup"
 	"dynaferry/internal/blob"
 	"dynaferry/internal/column"
 	"dynaferry/internal/dataset"
@@ -78,7 +79,7 @@ type inspection struct {
 	gov  governed
 }
 
-// folder tells what stands below a prefix: a plan, a state root, a data set, exports, or loose files, in this order.
+// folder tells what stands below a prefix: a plan, a state root, backups, a data set, exports, or loose files, in this order.
 func (i *inspection) folder() error {
 	slashed := strings.TrimSuffix(strings.ReplaceAll(i.at.Path, `\`, "/"), "/")
 	if path.Base(path.Dir(slashed)) == "plans" {
@@ -88,6 +89,12 @@ func (i *inspection) folder() error {
 	}
 	if path.Base(slashed) == dataset.Hidden {
 		return i.state()
+	}
+	if catalogue, err := backup.Load(i.ctx, i.loc.Bucket, i.loc.Prefix); err != nil || len(catalogue.Backups) > 0 {
+		if err != nil {
+			return err
+		}
+		return i.backups(catalogue)
 	}
 	set, err := dataset.Load(i.ctx, i.loc.Bucket, i.loc.Prefix)
 	if err != nil {

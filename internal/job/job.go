@@ -98,6 +98,7 @@ type Request struct {
 	Destination string
 	heeds       *world.Location // a destination with settings of its own
 	sources     []source.Source
+	from        string   // what is read, as a dry run says it, where that is not the sources
 	costs       []string // what a dry run says of costs, where they are not those of a scan
 }
 
@@ -193,6 +194,10 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newNativeExport(env, st, p)
 	case verbNativeImport:
 		return newNativeImport(env, p)
+	case verbBackup:
+		return newBackup(env, st, p)
+	case verbRestore:
+		return newRestore(env, st, p)
 	}
 	return nil, fault.New(fault.Unsupported, "plan %s is of the verb %q, which this program does not have", p.ID, p.Verb)
 }
@@ -236,11 +241,19 @@ func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.
 		st, err := OpenState(ctx, env, env.State)
 		return st, env.State, err
 	}
+	var folders []world.Address
 	for _, src := range sources {
-		if src.Info().Kind == source.KindTable {
-			continue
+		if src.Info().Kind != source.KindTable {
+			folders = append(folders, folderOf(src))
 		}
-		address := folderOf(src).Join(dataset.Hidden).String()
+	}
+	return stateIn(ctx, env, folders...)
+}
+
+// stateIn finds the state root in the first of the folders that is writable, else in the user's state directory.
+func stateIn(ctx context.Context, env *Env, folders ...world.Address) (plan.State, string, error) {
+	for _, folder := range folders {
+		address := folder.Join(dataset.Hidden).String()
 		st, err := OpenState(ctx, env, address)
 		if err == nil && !env.DryRun {
 			err = blob.ProbeConditional(ctx, st.Bucket, st.Prefix)

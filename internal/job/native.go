@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"dynaferry/internal/backup"
 	"dynaferry/internal/blob"
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
@@ -53,6 +54,8 @@ type nativeJob struct {
 
 	client dynamo.Client
 	native dynamo.Native
+	// catalogue, of backups, tells where a chain goes on; nil for exports, which are found where they lie.
+	catalogue *backup.Catalogue
 }
 
 // Names of the service's output below a plan's staged folder, when it is to be converted.
@@ -266,17 +269,28 @@ func (j *nativeJob) backups(ctx context.Context, enable bool, desc *dynamo.Table
 	}
 	if !enable {
 		return nil, fault.Hint(fault.New(fault.User, "%s: continuous backups are off, and a native export needs them", j.table.Address),
-			"--enable-pitr turns them on, %s; or export by scan, without --native", price)
+			"--enable-pitr turns them on, %s; or %s", price, j.byScan())
 	}
 	if j.set.incremental() {
-		return nil, fault.Hint(fault.New(fault.User, "%s: continuous backups are off: there is no record of what changed", j.table.Address),
-			"begin with a full export: --native --enable-pitr, without --incremental and --follow-on")
+		hint := "begin with a full export: --native --enable-pitr, without --incremental and --follow-on"
+		if j.catalogue != nil {
+			hint = "begin anew: --new-base --enable-pitr"
+		}
+		return nil, fault.Hint(fault.New(fault.User, "%s: continuous backups are off: there is no record of what changed", j.table.Address), "%s", hint)
 	}
 	if err := j.native.EnableBackups(ctx, desc.Name); err != nil {
 		return nil, fmt.Errorf("turn on continuous backups of %s: %w", desc.Name, err)
 	}
 	j.env.say("turned on continuous backups of %s, %s", desc.Name, price)
 	return costs, nil
+}
+
+// byScan is what a person may do instead who wants no continuous backups.
+func (j *nativeJob) byScan() string {
+	if j.catalogue != nil {
+		return "back up by scan: --scan, without --chain"
+	}
+	return "export by scan, without --native"
 }
 
 // stands tells whether what a plan made is still there; an export that failed was told or not, the next is another.

@@ -126,13 +126,9 @@ type link struct {
 
 // followOn finds where the exports of the table at the destination end, and makes the windows from there, of holes first.
 func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeTask, error) {
-	links, err := j.links(ctx, desc)
+	holes, end, err := j.known(ctx, desc)
 	if err != nil {
-		return nil, err
-	}
-	holes, end, err := chain(links)
-	if err != nil {
-		return nil, fault.Hint(fmt.Errorf("%s: %w", j.at, err), "begin with one: dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+		return nil, fault.Hint(fmt.Errorf("%s: %w", j.at, err), "begin with one: %s", j.anew())
 	}
 	b, err := j.native.Backups(ctx, desc.Name)
 	if err != nil {
@@ -144,7 +140,7 @@ func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeT
 	}
 	if first.Before(b.Earliest) {
 		return nil, fault.Hint(fault.New(fault.Conflict, "%s: the changes from %s on are needed, and the service has them from %s on only", j.at, timeText(first), timeText(b.Earliest)),
-			"begin a new chain with a full export: dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+			"begin a new chain with a full export: %s", j.anew())
 	}
 	to, err := j.latest(ctx, desc.Name)
 	if err != nil {
@@ -162,6 +158,33 @@ func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeT
 	return append(tasks, tail...), nil
 }
 
+// known tells what the exports at the destination leave open: the holes among them, and the time after them.
+func (j *nativeJob) known(ctx context.Context, desc *dynamo.Table) (holes []nativeTask, end time.Time, err error) {
+	if j.catalogue != nil {
+		stretches, end, ok := j.catalogue.Open(tableIDOf(desc))
+		if !ok {
+			return nil, end, fault.New(fault.NotFound, "no base of this table to follow on")
+		}
+		for _, s := range stretches {
+			holes = append(holes, nativeTask{From: s[0], To: s[1]})
+		}
+		return holes, end, nil
+	}
+	links, err := j.links(ctx, desc)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return chain(links)
+}
+
+// anew is the command that begins a chain.
+func (j *nativeJob) anew() string {
+	if j.catalogue != nil {
+		return fmt.Sprintf("dynaferry backup %s %s --chain --new-base", j.table.Address, j.at)
+	}
+	return fmt.Sprintf("dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+}
+
 // links reads the summaries of the exports of the table at the destination.
 func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, error) {
 	dirs, _, err := manifest.Find(ctx, j.dest.Bucket, j.dest.Prefix)
@@ -177,19 +200,30 @@ func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, erro
 		if s.TableID != desc.ID { // of another table, or of an earlier one of this name
 			continue
 		}
-		l := link{dir: dir, full: !s.Incremental()}
-		times := map[string]*time.Time{s.ExportTime: &l.to}
-		if !l.full {
-			times = map[string]*time.Time{s.ExportFromTime: &l.from, s.ExportToTime: &l.to}
-		}
-		for text, to := range times {
-			if *to, err = time.Parse(time.RFC3339, text); err != nil {
-				return nil, fault.At(fault.New(fault.Corrupt, "manifest-summary.json: %w", err), fault.Place{File: dir})
-			}
+		l, err := linkOf(dir, s)
+		if err != nil {
+			return nil, err
 		}
 		links = append(links, l)
 	}
 	return links, nil
+}
+
+// linkOf reads the times of an export.
+func linkOf(dir string, s manifest.Summary) (link, error) {
+	l := link{dir: dir, full: !s.Incremental()}
+	times := map[string]*time.Time{s.ExportTime: &l.to}
+	if !l.full {
+		times = map[string]*time.Time{s.ExportFromTime: &l.from, s.ExportToTime: &l.to}
+	}
+	for text, to := range times {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return l, fault.At(fault.New(fault.Corrupt, "manifest-summary.json: %w", err), fault.Place{File: dir})
+		}
+		*to = at
+	}
+	return l, nil
 }
 
 // chain tells up to when the exports cover every change, and the holes on the way there. Holes before a later full export

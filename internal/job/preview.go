@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -55,7 +56,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 		}
 	}
 	p.Costs = append(p.Costs, r.costs...)
-	p.Source = strings.Join(names, " and ")
+	p.Source = cmp.Or(r.from, strings.Join(names, " and "))
 	p.Resumes, err = plan.Unfinished(ctx, r.State, r.Spec)
 	return p, err
 }
