@@ -18,7 +18,8 @@ type Options struct {
 	SegmentBytes int64 // size of a log segment, 0: 64 MB (4 MB in memory); tests make it small
 	CacheBytes   int64 // the index's block cache, 0: 24 MB
 
-	changedMax int // 0: the constant; tests make it small
+	changedMax int   // 0: the constant; tests make it small, and the next
+	replayMax  int64 // 0: the constant
 
 	fs vfs.FS // tests put a failing or crashing file system here
 }

@@ -53,6 +53,9 @@ func (s *Store) commit(g *group) error {
 	if len(frame) > segmentMax {
 		return fault.New(fault.Limit, "a frame of %d bytes", len(frame))
 	}
+	if err := s.boundReplay(int64(len(frame))); err != nil {
+		return err
+	}
 	if err := s.log.write(frame); err != nil {
 		return err
 	}

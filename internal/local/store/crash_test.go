@@ -269,7 +269,10 @@ func TestCrashInRecovery(t *testing.T) {
 }
 
 // adopt writes what is on a file system into a journal, as if it had just been made and synced.
-func adopt(t *testing.T, j *journalFS, dir string) {
+func adopt(t *testing.T, j *journalFS, dir string) { adoptBut(t, j, dir, "") }
+
+// adoptBut is adopt with one file that was not synced.
+func adoptBut(t *testing.T, j *journalFS, dir, unsynced string) {
 	t.Helper()
 	names, err := j.FS.List(dir)
 	if err != nil {
@@ -281,13 +284,16 @@ func adopt(t *testing.T, j *journalFS, dir string) {
 		if info, err := j.FS.Stat(full); err != nil {
 			t.Fatal(err)
 		} else if info.IsDir() {
-			adopt(t, j, full)
+			adoptBut(t, j, full, unsynced)
 			continue
 		}
 		j.next++
 		j.nodes[full] = j.next
 		j.journal = append(j.journal, fsOp{op: "create", name: full, node: j.next},
-			fsOp{op: "write", node: j.next, name: full, data: contents(t, j.FS, full)}, fsOp{op: "sync", node: j.next})
+			fsOp{op: "write", node: j.next, name: full, data: contents(t, j.FS, full)})
+		if full != unsynced {
+			j.journal = append(j.journal, fsOp{op: "sync", node: j.next})
+		}
 	}
 	j.journal = append(j.journal, fsOp{op: "syncdir", name: dir})
 }

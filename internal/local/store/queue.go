@@ -62,10 +62,12 @@ type queue struct {
 	bytes   int
 	closed  bool
 	failure error
+	ended   chan struct{} // closed with the failure
 }
 
 func (q *queue) init() {
 	q.ready.L, q.room.L = &q.mu, &q.mu
+	q.ended = make(chan struct{})
 }
 
 // put adds operations that must share a frame. The overlay shows them before put returns, so the caller may unlock
@@ -142,6 +144,7 @@ func (q *queue) fail(err error) {
 		return
 	}
 	q.failure = err
+	close(q.ended)
 	for _, g := range q.groups {
 		g.err = err
 		close(g.done)

@@ -35,6 +35,11 @@ func (s *Store) recover() error {
 	if err := s.checkSegments(segs, view); err != nil {
 		return err
 	}
+	// A killed process may have written frames that it did not sync. They are read like all others, so they must be on the
+	// device before an index is that has followed them.
+	if err := segs[len(segs)-1].file.SyncData(); err != nil {
+		return fault.As(fault.Unavailable, err)
+	}
 	clean, err := s.replay(segs)
 	if err != nil {
 		return err
@@ -317,6 +322,7 @@ func (s *Store) replaySegment(seg *segment, from int64) (frames int, err error) 
 			return frames, s.applyReplayed(true)
 		}
 		frames++
+		s.replayed.records, s.replayed.bytes = s.replayed.records+f.records, s.replayed.bytes+f.end-f.offset
 		if err := s.replayFrame(seg, &f); err != nil {
 			return frames, err
 		}

@@ -59,6 +59,7 @@ type Store struct {
 	applied applied
 	batch   *pebble.Batch
 	frame   []byte
+	tail    tail
 
 	// applying is held from the first entry in the ledger until the index has them all, so that its holder sees both
 	// agree; reached is where the index stands and reachedTime the time of the last write in it, under it.
@@ -67,6 +68,8 @@ type Store struct {
 	reachedTime int64
 
 	compactor compactor
+
+	replayed work // by Open
 
 	changedMax int
 	lastRun    atomic.Uint64 // of the files in sortDir
@@ -80,6 +83,7 @@ func Open(o Options) (*Store, error) {
 		tables: map[TableID]*table{}, dropped: map[TableID]*table{}, iters: map[*Iterator]struct{}{}, ledger: newLedger()}
 	s.streams.all = map[StreamID]*stream{}
 	s.changedMax = cmp.Or(o.changedMax, changedMax)
+	s.tail.max = cmp.Or(o.replayMax, replayMax)
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -133,7 +137,13 @@ func (s *Store) open(o *Options) error {
 	}
 	s.log = newLog(s.fs, logDir, o)
 	s.batch = s.db.NewBatch()
-	return s.recover()
+	if err := s.recover(); err != nil {
+		return err
+	}
+	if s.tail.bytes = s.replayed.bytes; s.tail.bytes > replayAgain {
+		return s.flushTail()
+	}
+	return nil
 }
 
 // clearRuns removes sorted runs that a crash left.
