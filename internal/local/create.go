@@ -151,8 +151,9 @@ func (t throughput) check() error {
 	return nil
 }
 
-// readOnDemand reads OnDemandThroughput: ceilings for a table or index on demand, -1 takes one away.
-func readOnDemand(a args) (*onDemandCeiling, error) {
+// readOnDemand reads OnDemandThroughput: ceilings for a table or index on demand, -1 takes one away. of is what complaints
+// call it: table, or index : NAME.
+func readOnDemand(a args, of string) (*onDemandCeiling, error) {
 	members, present, err := a.object("OnDemandThroughput", classStructure)
 	if err != nil || !present {
 		return nil, err
@@ -175,11 +176,20 @@ func readOnDemand(a args) (*onDemandCeiling, error) {
 			continue
 		}
 		if *v.from != -1 && *v.from < 1 {
-			return nil, invalidValue("%s must be -1 or at least 1", v.name)
+			return nil, invalidValue("Requested %s for OnDemandThroughput for %s is outside of valid range", v.name, of)
 		}
 		*v.to = *v.from
 	}
 	return ceiling, nil
+}
+
+// provisioned refuses ceilings of what is not on demand; of is empty, or says which index.
+func (o *onDemandCeiling) provisioned(of string) error {
+	name := "MaxReadRequestUnits"
+	if o.Read == 0 && o.Write != 0 {
+		name = "MaxWriteRequestUnits"
+	}
+	return invalidValue("%s for OnDemandThroughput%s cannot be specified when the table BillingMode is PROVISIONED", name, of)
 }
 
 const (
@@ -330,13 +340,13 @@ func (c *call) readCreateRest(def *definition) error {
 		return err
 	}
 	def.Protected = protect != nil && *protect
-	if def.OnDemand, err = readOnDemand(c.args); err != nil {
+	if def.OnDemand, err = readOnDemand(c.args, "table"); err != nil {
 		return err
 	}
 	if def.OnDemand != nil && def.provisioned() {
-		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+		return def.OnDemand.provisioned("")
 	}
-	if def.wish, err = c.readStream(); err != nil {
+	if def.wish, err = c.readStream(streamOfNew); err != nil {
 		return err
 	}
 	sse, err := c.readSSE("SSESpecification")
@@ -361,7 +371,7 @@ func (l layout) schema(indexes bool) (item.KeySchema, error) {
 	types := map[string]bool{}
 	for _, d := range l.defs {
 		if types[d.AttributeName] {
-			return schema, invalidValue("Duplicate AttributeName in AttributeDefinitions: %s", d.AttributeName)
+			return schema, invalid("Attribute Name is duplicated: %s", d.AttributeName)
 		}
 		types[d.AttributeName] = true
 	}

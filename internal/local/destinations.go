@@ -141,10 +141,10 @@ func (c *call) disableDestination() error {
 	return c.replyDestination(d, "DISABLING", configuration)
 }
 
-// active refuses what needs a destination that is being fed.
+// active refuses what needs a destination that is being fed; to enable is their word for each of these.
 func (t *table) active(d destinationCall) error {
 	if !t.def.fed() || t.def.Kinesis.Stream != d.stream {
-		return invalid("Table is not in a valid state to disable Kinesis Streaming Destination: " +
+		return invalid("Table is not in a valid state to enable Kinesis Streaming Destination: " +
 			"KinesisStreamingDestination must be ACTIVE to perform DISABLE operation.")
 	}
 	return nil
@@ -171,7 +171,8 @@ func (c *call) updateDestination() error {
 		return err
 	}
 	if d.precision == "" {
-		return invalid("Either destination or ApproximateCreationDateTimePrecision must be specified to update")
+		return invalid("Streaming destination cannot be updated with given parameters: " +
+			"UpdateKinesisStreamingConfiguration cannot be null or contain only null values")
 	}
 	c.db.change.Lock()
 	defer c.db.change.Unlock()
@@ -180,12 +181,12 @@ func (c *call) updateDestination() error {
 		return err
 	}
 	if !t.def.fed() || t.def.Kinesis.Stream != d.stream {
-		return invalid("Table is not in a valid state to update Kinesis Streaming Destination: " +
-			"KinesisStreamingDestination must be ACTIVE to perform UPDATE operation.")
+		return invalid("Table is not in a valid state to enable Kinesis Streaming Destination: Kinesis streaming is not in ACTIVE "+
+			"state. Updates are only allowed in ACTIVE state. TableName: %s, kdsArn: %s", d.table, kinesis.ARN(c.region, d.stream))
 	}
 	if t.def.Kinesis.Precision == d.precision {
-		return invalid("Invalid Request: Precision is already set to the desired value of %s for the stream %s",
-			d.precision, kinesis.ARN(c.region, d.stream))
+		return invalid("Invalid Request: Precision is already set to the desired value of %s for tableId: %s, kdsArn: %s",
+			d.precision, t.def.ID, kinesis.ARN(c.region, d.stream))
 	}
 	def, to, now := *t.def, *t.def.Kinesis, millis(c.db.now())
 	n := len(to.Changes)

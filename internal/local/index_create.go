@@ -101,7 +101,7 @@ func (c *call) readIndex(a args, at string, v *constraints) (d indexDraft, err e
 	if a.get("WarmThroughput") != nil {
 		return d, refused("warm throughput (the parameter WarmThroughput of the index %s)", d.name)
 	}
-	d.ceiling, err = readOnDemand(a)
+	d.ceiling, err = readOnDemand(a, "index : "+d.name)
 	return d, err
 }
 
@@ -139,7 +139,7 @@ func (d *definition) addIndexes(l layout, drafts []indexDraft) error {
 	}
 	switch {
 	case locals > localIndexesMax:
-		return invalidValue("LocalSecondaryIndex count exceeds the per-table limit of %d", localIndexesMax)
+		return invalidValue("Number of LocalSecondaryIndexes exceeds per-table limit of %d", localIndexesMax)
 	case len(d.Indexes)-locals > globalIndexesMax:
 		return invalidValue("GlobalSecondaryIndex count exceeds the per-table limit of %d", globalIndexesMax)
 	case nonKeys > nonKeyTotalMax:
@@ -180,7 +180,7 @@ func (d *definition) newIndex(l layout, draft *indexDraft) (index, error) {
 	}
 	for i, name := range draft.nonKey {
 		if slices.Contains(draft.nonKey[:i], name) {
-			return ix, invalidValue("Duplicate NonKeyAttribute: %s", name)
+			return ix, invalidValue("Duplicate element in NonKeyAttributes: %s", name)
 		}
 	}
 	return ix, d.capacityOf(&ix, draft)
@@ -192,9 +192,9 @@ func (d *definition) capacityOf(ix *index, draft *indexDraft) error {
 	case draft.local:
 		return nil
 	case d.provisioned() && !draft.units.given:
-		return invalidValue("ProvisionedThroughput must be specified for index: %s", draft.name)
+		return invalidValue("ProvisionedThroughput is not specified for index: %s", draft.name)
 	case d.provisioned() && draft.ceiling != nil:
-		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+		return draft.ceiling.provisioned(" for index: " + draft.name)
 	case !d.provisioned() && draft.units.given:
 		return invalidValue("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", draft.name)
 	case !draft.units.given:

@@ -39,8 +39,7 @@ func (c *call) readIndexChanges(v *constraints) (changes []indexChange, err erro
 				continue
 			}
 			if ch != nil {
-				return nil, invalidValue("Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, " +
-					"GlobalSecondaryIndexUpdate.Delete may be specified")
+				return nil, invalidValue("Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object")
 			}
 			at := fmt.Sprintf("globalSecondaryIndexUpdates.%d.member.%s.", i+1, strings.ToLower(verb))
 			ch = &indexChange{create: verb == "Create", remove: verb == "Delete"}
@@ -74,7 +73,7 @@ func (c *call) readIndexUpdate(a args, at string, v *constraints, ch *indexChang
 	if a.get("WarmThroughput") != nil {
 		return refused("warm throughput (the parameter WarmThroughput of the index %s)", d.name)
 	}
-	d.ceiling, err = readOnDemand(a)
+	d.ceiling, err = readOnDemand(a, "index : "+d.name)
 	return err
 }
 
@@ -109,8 +108,10 @@ func (d *definition) applyIndexes(l layout, changes []indexChange, now int64) er
 			err = invalid("Attempting to create an index which already exists")
 		case ch.create:
 			err = d.createIndex(l, ch.draft)
+		case at < 0 && slices.ContainsFunc(d.Indexes, func(ix index) bool { return ix.Name == ch.draft.name }):
+			err = invalid("Cannot %s an index that is not a GlobalSecondaryIndex: %s", []string{"update", "delete"}[btoi(ch.remove)], ch.draft.name)
 		case at < 0:
-			err = notFound("Requested resource not found")
+			err = notFound("Requested resource not found: Index %s for table %s", ch.draft.name, d.Name)
 		case ch.remove:
 			d.Indexes = slices.Delete(d.Indexes, at, at+1)
 		default:
@@ -152,7 +153,7 @@ func (d *definition) updateIndex(ix *index, draft *indexDraft, now int64) error 
 	}
 	if draft.ceiling != nil {
 		if d.provisioned() {
-			return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+			return draft.ceiling.provisioned(" for index: " + ix.Name)
 		}
 		ix.OnDemand = ix.OnDemand.with(draft.ceiling)
 	}
@@ -160,7 +161,7 @@ func (d *definition) updateIndex(ix *index, draft *indexDraft, now int64) error 
 		return nil
 	}
 	if !d.provisioned() {
-		return invalidValue("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", ix.Name)
+		return invalidValue("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: %s when BillingMode is PAY_PER_REQUEST", ix.Name)
 	}
 	read, write := *draft.units.read, *draft.units.write
 	if read == ix.ReadUnits && write == ix.WriteUnits {

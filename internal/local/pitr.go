@@ -148,7 +148,7 @@ func (c *call) readRecovery() (enable bool, days *int64, err error) {
 		return false, nil, err
 	}
 	if !*on && days != nil {
-		return false, nil, invalid("RecoveryPeriodInDays can only be specified when PointInTimeRecoveryEnabled is true")
+		return false, nil, invalid("Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery.")
 	}
 	return *on, days, nil
 }

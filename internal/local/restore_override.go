@@ -26,7 +26,7 @@ func (c *call) readOverrides(v *constraints, ch *tableChange) (err error) {
 	if err := v.err(); err != nil {
 		return err
 	}
-	if ch.ceiling, err = readOnDemand(c.args); err != nil {
+	if ch.ceiling, err = readOnDemand(c.args, "table"); err != nil {
 		return err
 	}
 	c.args = asked
@@ -46,7 +46,7 @@ func (d *definition) override(ch tableChange) error {
 	case !d.provisioned() && ch.units.given:
 		return invalidValue(saysNeither)
 	case d.provisioned() && ch.ceiling != nil:
-		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+		return ch.ceiling.provisioned("")
 	case d.provisioned() && !ch.units.given && was == billingOnDemand:
 		return invalidValue(saysBoth)
 	case ch.units.given:

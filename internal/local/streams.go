@@ -116,7 +116,7 @@ type streamWish struct {
 }
 
 // readStream reads a StreamSpecification.
-func (c *call) readStream() (w streamWish, err error) {
+func (c *call) readStream(says streamWords) (w streamWish, err error) {
 	members, present, err := c.args.object("StreamSpecification", classStructure)
 	if err != nil || !present {
 		return w, err
@@ -140,12 +140,22 @@ func (c *call) readStream() (w streamWish, err error) {
 	case v.err() != nil:
 		return w, v.err()
 	case w.enabled && w.view == "":
-		return w, invalidValue("StreamViewType is required when StreamEnabled is true")
+		return w, invalidValue("%s", says.viewNeeded)
 	case !w.enabled && w.view != "":
-		return w, invalidValue("StreamViewType can only be specified when StreamEnabled is true")
+		return w, invalidValue("%s", says.viewAlone)
 	}
 	return w, nil
 }
+
+// streamWords are what an operation says about views of streams; the service calls the member UpdateViewType.
+type streamWords struct{ viewNeeded, viewAlone string }
+
+var (
+	streamOfNew = streamWords{"Table is being created with a stream enabled, UpdateViewType is required",
+		"Table is being created with a stream disabled, UpdateViewType should not be specified"}
+	streamOfOld = streamWords{"If stream is being enabled then UpdateViewType is required",
+		"If stream is being disabled, then UpdateViewType must not be specified"}
+)
 
 // restream changes the table's stream in the definition, the caller's own copy, as UpdateTable asks. db.change is held.
 func (db *DB) restream(d *definition, w streamWish) error {
@@ -255,7 +265,6 @@ func (c *call) listStreams() error {
 		return err
 	}
 	v.atLeast(limit, "limit", 1)
-	v.atMost(limit, "limit", streamsMax)
 	after, err := c.checked(v, "ExclusiveStartStreamArn", false, streamARNMin, streamARNMost)
 	if err != nil {
 		return err
@@ -266,6 +275,9 @@ func (c *call) listStreams() error {
 	}
 	if err := v.err(); err != nil {
 		return err
+	}
+	if limit != nil && *limit > streamsMax {
+		return invalidValue("Limit cannot be greater than the maximum allowed size: %d", streamsMax)
 	}
 	if table != "" {
 		if table, err = checkName(table); err != nil {
@@ -371,7 +383,6 @@ func (c *call) describeStream() error {
 		return err
 	}
 	v.atLeast(limit, "limit", 1)
-	v.atMost(limit, "limit", shardsMax)
 	after, err := c.checked(v, "ExclusiveStartShardId", false, shardIDMin, shardIDMax)
 	if err != nil {
 		return err
@@ -382,6 +393,9 @@ func (c *call) describeStream() error {
 	}
 	if err := v.err(); err != nil {
 		return err
+	}
+	if limit != nil && *limit > shardsMax {
+		return invalidValue("Limit cannot be greater than the maximum: %d", shardsMax)
 	}
 	n, err := c.streamOf(arn)
 	if err != nil {
@@ -407,7 +421,7 @@ func (c *call) shardFilter(v *constraints) (parent uint32, err error) {
 	if err != nil || !present {
 		return 0, err
 	}
-	kind, _, err := filter.text("Type")
+	kind, typed, err := filter.text("Type")
 	if err != nil {
 		return 0, err
 	}
@@ -416,8 +430,12 @@ func (c *call) shardFilter(v *constraints) (parent uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if kind == "" || !present {
-		return 0, invalid("ShardFilter needs both Type and ShardId")
+	if !typed {
+		v.notNull("shardFilter.type")
+	}
+	if !present {
+		v.notNull("shardFilter.shardId")
+		return 0, nil
 	}
 	v.length(id, "shardFilter.shardId", shardIDMin, shardIDMax)
 	parent, ok := parseShardName(id)

@@ -117,9 +117,9 @@ func (c *call) startAfter(s *store.Shard, kind, number string) (uint64, error) {
 	numbered := kind == "AT_SEQUENCE_NUMBER" || kind == "AFTER_SEQUENCE_NUMBER"
 	switch {
 	case numbered && number == "":
-		return 0, invalid("SequenceNumber must be provided when ShardIteratorType is %s", kind)
+		return 0, invalidValue("Invalid SequenceNumber")
 	case !numbered && number != "":
-		return 0, invalid("SequenceNumber must not be provided when ShardIteratorType is %s", kind)
+		return 0, invalidValue("SequenceNumber should not be passed for this iterator type")
 	case kind == "TRIM_HORIZON":
 		return 0, nil
 	case kind == "LATEST":
@@ -131,7 +131,7 @@ func (c *call) startAfter(s *store.Shard, kind, number string) (uint64, error) {
 	}
 	seq, ok := parseSequenceNumber(number)
 	if !ok || seq <= s.First || seq > last {
-		return 0, invalid("Invalid SequenceNumber: %s is not of shard %s", number, shardName(s.ID, s.Opened.UnixMilli()))
+		return 0, invalid("Invalid SequenceNumber for the shard")
 	}
 	if kind == "AT_SEQUENCE_NUMBER" {
 		seq--
@@ -164,9 +164,11 @@ func (c *call) getStreamRecords() error {
 		return err
 	}
 	v.atLeast(limit, "limit", 1)
-	v.atMost(limit, "limit", streamRecordsMax)
 	if err := v.err(); err != nil {
 		return err
+	}
+	if limit != nil && *limit > streamRecordsMax {
+		return invalidValue("Limit should be less than or equal to %d", streamRecordsMax)
 	}
 	it, ok := parseStreamIterator(token)
 	if !ok {

@@ -45,7 +45,7 @@ func readTags(list [][]byte, have []tag) ([]tag, error) {
 			*part.to = text
 		}
 		if given[t.Key] {
-			return nil, invalid("Duplicate tag keys found: %s", t.Key)
+			return nil, invalid("Duplicate Tag Keys provided as input: Duplicate Tag Key found %s", t.Key)
 		}
 		given[t.Key] = true
 		if at := slices.IndexFunc(tags, func(h tag) bool { return h.Key == t.Key }); at >= 0 {
@@ -58,7 +58,7 @@ func readTags(list [][]byte, have []tag) ([]tag, error) {
 		return nil, err
 	}
 	if len(tags) > tagsMax {
-		return nil, invalid("Too many tags: a table has at most %d", tagsMax)
+		return nil, invalid("Number of Tags exceed the current limit for the provided ResourceArn")
 	}
 	slices.SortFunc(tags, func(a, b tag) int { return cmp.Compare(a.Key, b.Key) })
 	return tags, nil

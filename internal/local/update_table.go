@@ -46,10 +46,10 @@ func (c *call) readTableChange() (ch tableChange, err error) {
 	if err = checkIndexChanges(ch.indexes); err != nil {
 		return ch, err
 	}
-	if ch.ceiling, err = readOnDemand(c.args); err != nil {
+	if ch.ceiling, err = readOnDemand(c.args, "table"); err != nil {
 		return ch, err
 	}
-	if ch.stream, err = c.readStream(); err != nil {
+	if ch.stream, err = c.readStream(streamOfOld); err != nil {
 		return ch, err
 	}
 	if ch.sse, err = c.readSSE("SSESpecification"); err != nil {
@@ -58,20 +58,44 @@ func (c *call) readTableChange() (ch tableChange, err error) {
 	if err = c.refuseUnserved(); err != nil {
 		return ch, err
 	}
-	asked := ch.units.given || ch.billing != "" || ch.class != "" || ch.protect != nil || ch.ceiling != nil ||
-		len(ch.indexes) > 0 || c.args.get("StreamSpecification") != nil
-	switch {
-	case asked && ch.sse.given:
-		return ch, invalidValue("Server-Side Encryption modification must be the only operation in the request")
-	case !asked && !ch.sse.given:
-		return ch, invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
-			"GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, " +
-			"MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required")
+	if err = ch.alone(); err != nil {
+		return ch, err
 	}
 	if ch.billing == billingOnDemand && ch.units.given {
 		return ch, invalidValue(saysNeither)
 	}
 	return ch, ch.units.check()
+}
+
+// alone refuses a change that asks for nothing, and one that asks for what the service does only by itself.
+func (ch *tableChange) alone() error {
+	online := slices.ContainsFunc(ch.indexes, func(ix indexChange) bool { return ix.create || ix.remove })
+	asked := 0
+	for _, is := range []bool{ch.units.given, ch.billing != "", ch.class != "", ch.protect != nil, ch.ceiling != nil, len(ch.indexes) > 0,
+		ch.stream.given, ch.sse.given} {
+		asked += btoi(is)
+	}
+	switch {
+	case asked == 0:
+		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
+			"GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, " +
+			"MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required")
+	case asked > 1 && ch.sse.given:
+		return invalidValue("Server-Side Encryption modification must be the only operation in the request")
+	case asked > 1 && ch.class != "":
+		return invalidValue("TableClass modification must be the only operation in the request")
+	case asked > 1 && ch.protect != nil:
+		return invalidValue("DeletionProtection modification must be the only operation in the request")
+	case asked-btoi(ch.billing != "") > 1 && ch.ceiling != nil:
+		return invalidValue("OnDemandThroughput can only be combined with BillingMode in an UpdateTable request")
+	case ch.stream.given && ch.units.given:
+		return invalidValue("You cannot modify stream status while updating table IOPS")
+	case online && ch.units.given:
+		return invalidValue("You cannot create or delete index while updating table IOPS")
+	case online && ch.stream.given:
+		return invalidValue("You cannot create or delete index while changing stream status")
+	}
+	return nil
 }
 
 func (c *call) updateTable() error {
@@ -146,7 +170,7 @@ func (d *definition) apply(ch tableChange, now int64) error {
 		d.Protected = *ch.protect
 	}
 	if ch.ceiling != nil && d.provisioned() {
-		return invalidValue("OnDemandThroughput can only be specified when BillingMode is PAY_PER_REQUEST")
+		return ch.ceiling.provisioned("")
 	}
 	if ch.ceiling != nil {
 		d.OnDemand = d.OnDemand.with(ch.ceiling)

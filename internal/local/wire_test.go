@@ -75,7 +75,7 @@ func must(t testing.TB, db *DB, op, body string) string {
 	return reply
 }
 
-var tableID = regexp.MustCompile(`"TableId":"[0-9a-f-]{36}"`)
+var tableID = regexp.MustCompile(`("TableId":"|tableId: )[0-9a-f-]{36}`)
 
 // random are other parts of replies that differ in every run.
 var random = regexp.MustCompile(`"(eventID|NextToken|ShardIterator|NextShardIterator)":"[^"]{30,}"`)
@@ -150,7 +150,7 @@ func play(t *testing.T, history []byte, post func(db *DB, op, body string) (int,
 					values[name] = found[len(found)-1][1]
 				}
 			}
-			answer = tableID.ReplaceAllString(answer, `"TableId":"(uuid)"`)
+			answer = tableID.ReplaceAllString(answer, `${1}(uuid)`)
 			answer = random.ReplaceAllString(answer, `"$1":"(any)"`)
 			fmt.Fprintf(&out, "%s\n----\n%d %s\n", line, status, answer)
 			reply = true

@@ -83,8 +83,11 @@ func (c *call) getShardIterator(in *shardIteratorIn) (any, error) {
 	}
 	d := s.now()
 	i, err := shardOf(d, *in.ShardId)
-	if err != nil {
+	if _, named := parseShardID(*in.ShardId); err != nil && named {
 		return nil, failf("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist", *in.ShardId, d.Name, account)
+	}
+	if err != nil {
+		return nil, err
 	}
 	from, err := c.start(s, i, startAt{*in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp}, "GetShardIterator")
 	if err != nil {
