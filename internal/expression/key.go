@@ -50,7 +50,13 @@ type KeyCondition struct {
 	// Prefix is set for begins_with: Low is the prefix, High is nil, and the range ends with the last value that begins
 	// with it (of S or B, in the order of their bytes).
 	Prefix bool
+
+	late error
 }
+
+// Late is what is wrong with a condition on a key of several attributes. The service says it after all else that it finds in a
+// request's expressions; nothing else of the condition holds then.
+func (k *KeyCondition) Late() error { return k.late }
 
 // Match tells whether the values of a sort key's attributes lie in the range. With no condition on the sort key everything
 // does.
@@ -104,7 +110,11 @@ func (s *Scope) KeyCondition(text string, keys Keys) (*KeyCondition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newKeyCondition(terms, keys)
+	k, err := newKeyCondition(terms, keys)
+	if err != nil && keys.composite() {
+		return &KeyCondition{late: err}, nil
+	}
+	return k, err
 }
 
 // keyTerm is one comparison of a key attribute with values.

@@ -332,6 +332,9 @@ func (c *call) query() error {
 	if err := p.checkConsistent(); err != nil {
 		return err
 	}
+	if err := compiled.KeyCondition.Late(); err != nil {
+		return invalid("%s", words(err))
+	}
 	hash, options, err := queryOptions(compiled.KeyCondition, keys)
 	if err != nil {
 		return internalError(err)

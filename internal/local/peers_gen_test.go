@@ -237,6 +237,9 @@ func drawCall(t *rapid.T) operationCall {
 	case n < 50:
 		return d.transaction()
 	}
+	if d.chance(15) {
+		return d.legacy(capacity)
+	}
 	table := d.pick("hash", "comp", "comp")
 	head := fmt.Sprintf(`{"TableName":%q`, table)
 	condition := ""

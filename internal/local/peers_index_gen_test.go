@@ -17,6 +17,8 @@ const createIndexed = `{"TableName":"idx","AttributeDefinitions":[{"AttributeNam
 	`"LocalSecondaryIndexes":[{"IndexName":"local","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"ga",` +
 	`"KeyType":"RANGE"}],"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["c"]}}],"GlobalSecondaryIndexes":[` +
 	`{"IndexName":"keys","KeySchema":[{"AttributeName":"ga","KeyType":"HASH"},{"AttributeName":"gb","KeyType":"RANGE"}],` +
+	`"Projection":{"ProjectionType":"KEYS_ONLY"}},{"IndexName":"multi","KeySchema":[{"AttributeName":"gb","KeyType":"HASH"},` +
+	`{"AttributeName":"ga","KeyType":"HASH"},{"AttributeName":"pk","KeyType":"RANGE"},{"AttributeName":"sk","KeyType":"RANGE"}],` +
 	`"Projection":{"ProjectionType":"KEYS_ONLY"}},{"IndexName":"all","KeySchema":[{"AttributeName":"gb","KeyType":"HASH"}],` +
 	`"Projection":{"ProjectionType":"ALL"}}]}`
 
@@ -90,19 +92,22 @@ func (d *drawing) indexedUpdate() string {
 }
 
 // indexes are the range keys of the indexes, by which items of one query are ordered; equal ones stand in any order.
-var indexes = map[string]string{"local": "ga", "keys": "gb", "all": ""}
+var indexes = map[string]string{"local": "ga", "keys": "gb", "all": "", "multi": "pk"}
 
 func (d *drawing) indexedQuery(capacity string) operationCall {
-	index := d.pick("local", "keys", "all")
+	index := d.pick("local", "keys", "all", "multi", "multi")
 	call := operationCall{op: "Query", ties: true, order: indexes[index]}
-	condition := map[string]string{"local": "pk = ", "keys": "ga = ", "all": "gb = "}[index]
+	condition := map[string]string{"local": "pk = ", "keys": "ga = ", "all": "gb = ", "multi": "ga = "}[index]
 	switch index {
 	case "local":
 		condition += d.value(item.Value{Type: item.S, Str: d.pick("k1", "k2", "k3")})
-	case "keys":
+	case "keys", "multi":
 		condition += d.value(item.Value{Type: item.S, Str: d.pick("g1", "g2", "ä", "none")})
 	case "all":
 		condition += d.value(item.Value{Type: item.N, Str: d.pick("1", "2", "-1", "1.5")})
+	}
+	if index == "multi" {
+		condition += d.multiCondition()
 	}
 	switch n := d.between(0, 5); {
 	case n == 0 && index == "local":
@@ -132,8 +137,31 @@ func (d *drawing) indexedQuery(capacity string) operationCall {
 		d.pick("", "", `,"Select":"ALL_ATTRIBUTES"`, `,"Select":"ALL_PROJECTED_ATTRIBUTES"`, `,"Select":"COUNT"`) + `}`}
 }
 
+// multiCondition goes on with the condition on an index whose keys have several attributes, now and then against its rules.
+func (d *drawing) multiCondition() string {
+	text := ""
+	if !d.chance(5) {
+		text += " AND gb " + d.pick("=", "=", "=", "=", "=", "=", "=", "<") + " " + d.value(item.Value{Type: item.N, Str: d.pick("1", "2", "-1", "1.5")})
+	}
+	pk := d.value(item.Value{Type: item.S, Str: d.pick("k1", "k2", "k", "ä")})
+	switch d.between(0, 5) {
+	case 0, 1, 2:
+		text += " AND pk = " + pk
+		if d.chance(60) {
+			text += " AND sk " + d.pick("=", "<", "<=", ">", ">=") + " " + d.value(item.Value{Type: item.N, Str: d.pick("1", "2", "-1", "1.5")})
+		}
+	case 3:
+		text += d.pick(" AND begins_with(pk, "+pk+")", " AND pk > "+pk, " AND pk <= "+pk)
+	case 4:
+		if d.chance(20) {
+			text += " AND sk = " + d.number()
+		}
+	}
+	return text
+}
+
 func (d *drawing) indexedScan() operationCall {
-	index := d.pick("local", "keys", "all")
+	index := d.pick("local", "keys", "all", "multi")
 	filter := ""
 	if d.chance(50) {
 		filter = `,"FilterExpression":` + quoted("attribute_exists(ga) AND sk > "+d.number())

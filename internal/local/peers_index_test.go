@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// uncharged takes the index "keys", and sums that hold it, out of a write's capacity: DynamoDB Local charges it for items that
-// are not in it, since they have but one of its key's attributes. Table and other indexes are compared under INDEXES.
+// uncharged takes the indexes "keys" and "multi", and sums that hold them, out of a write's capacity: DynamoDB Local charges them
+// for items that are not in them, since they have but some of their keys' attributes. Table and other indexes are compared under INDEXES.
 func uncharged(m map[string]any) {
 	c, ok := m["ConsumedCapacity"].(map[string]any)
 	if !ok {
@@ -22,6 +22,7 @@ func uncharged(m map[string]any) {
 	}
 	delete(c, "CapacityUnits")
 	if global, ok := c["GlobalSecondaryIndexes"].(map[string]any); ok {
+		delete(global, "multi")
 		if delete(global, "keys"); len(global) == 0 {
 			delete(c, "GlobalSecondaryIndexes")
 		}
