@@ -1,8 +1,8 @@
 // Package peers lets programs of others judge this one, and holds no code of its own.
 //
 // Its tests, behind the build tag peers, start real counterparts on loopback (DynamoDB Local, MinIO, moto), hand our files
-// to readers that somebody else wrote (DuckDB, pyarrow, polars, Spark, ClickHouse, ion-js), take files that those wrote, and drive our
-// local world with boto3, the AWS CLI, the SDKs for JavaScript and Java, and the Kinesis
+// to readers that somebody else wrote (DuckDB, pyarrow, polars, Spark, ClickHouse, ion-js), take files that those wrote, have DuckDB, ion-js
+// and moto read what our local engine exports, and drive our local world with boto3, the AWS CLI, the SDKs for JavaScript and Java, and the Kinesis
 // Client Library. It hides one decision: where those programs come from. peers/install.sh fetches
 // them, pinned, into the ignored folder .peers; nothing of them is shipped.
 //

@@ -2,6 +2,8 @@
 //
 //   node ion.js MODULES read FILE            Ion of any form -> DynamoDB JSON, an item a line
 //   node ion.js MODULES text|pretty|binary FILE   DynamoDB JSON, an item a line -> Ion
+//   node ion.js MODULES export FOLDER        data files of an export -> DynamoDB JSON; to stderr, how many items and the
+//                                            sum of their totals in cents
 "use strict";
 const fs = require("fs");
 const path = require("path");
@@ -71,8 +73,9 @@ function members(reader) {
   return `{${all.join(",")}}`;
 }
 
-function read() {
-  const reader = ion.makeReader(fs.readFileSync(file));
+// items reads all items of a stream.
+function items(bytes) {
+  const reader = ion.makeReader(bytes);
   const out = [];
   for (let t; (t = reader.next()); ) {
     if (t !== IonTypes.STRUCT) fail(`a ${t.name} at the top`);
@@ -82,7 +85,34 @@ function read() {
     if (reader.next()) fail("more than an Item");
     reader.stepOut();
   }
-  process.stdout.write(out.map((line) => line + "\n").join(""));
+  return out;
+}
+
+function print(lines) {
+  process.stdout.write(lines.map((line) => line + "\n").join(""));
+}
+
+// cents is the total of an item as members has printed it.
+function cents(line) {
+  const [, coefficient, exponent] = /"total":\{"N":"(-?\d+)E(-?\d+)"/.exec(line);
+  return BigInt(coefficient) * 10n ** BigInt(2 + Number(exponent));
+}
+
+// readExport reads line by line: a file is larger than what JavaScript takes as one text.
+async function readExport() {
+  let count = 0;
+  let sum = 0n;
+  for (const name of fs.readdirSync(file)) {
+    const plain = fs.createReadStream(path.join(file, name)).pipe(require("zlib").createGunzip());
+    for await (const line of require("readline").createInterface({ input: plain })) {
+      if (line.trim() === "") continue;
+      const made = items(line);
+      for (const one of made) sum += cents(one);
+      count += made.length;
+      print(made);
+    }
+  }
+  process.stderr.write(JSON.stringify({ items: count, cents: Number(sum) }));
 }
 
 function write(writer, wrapped) {
@@ -141,5 +171,6 @@ function encode(writer) {
 }
 
 const writers = { text: ion.makeTextWriter, pretty: ion.makePrettyWriter, binary: ion.makeBinaryWriter };
-if (mode === "read") read();
+if (mode === "read") print(items(fs.readFileSync(file)));
+else if (mode === "export") readExport();
 else encode(writers[mode]());

@@ -93,8 +93,9 @@ func environment(more ...string) []string {
 
 // place is what a run of the program works in: the environment that leads to one pair of DynamoDB and S3, and a folder.
 type place struct {
-	env []string
-	dir string
+	env   []string
+	dir   string
+	world string // folder of the local world, where that is the place
 }
 
 // reply is what a command left.

@@ -151,8 +151,8 @@ func startMoto(t *testing.T) string {
 // startLocal serves the program's own local world and returns the place to work in.
 func startLocal(t *testing.T) place {
 	t.Helper()
-	p := place{dir: t.TempDir()}
-	cmd := exec.CommandContext(t.Context(), program, "local", "--dir", t.TempDir(), "--json")
+	p := place{dir: t.TempDir(), world: t.TempDir()}
+	cmd := exec.CommandContext(t.Context(), program, "local", "--dir", p.world, "--json")
 	cmd.Env = environment()
 	said := serve(t, cmd)
 	deadline := time.Now().Add(time.Minute)
@@ -181,11 +181,11 @@ func (p place) with(tables, objects string) place {
 	if objects != "" {
 		env = append(env, "AWS_ENDPOINT_URL_S3="+objects)
 	}
-	return place{env, p.dir}
+	return place{env, p.dir, p.world}
 }
 
 // strangers is a place whose both halves are of others.
 func strangers(t *testing.T, tables, objects string) place {
 	return place{[]string{"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
-		"AWS_ENDPOINT_URL_DYNAMODB=" + tables, "AWS_ENDPOINT_URL_S3=" + objects}, t.TempDir()}
+		"AWS_ENDPOINT_URL_DYNAMODB=" + tables, "AWS_ENDPOINT_URL_S3=" + objects}, t.TempDir(), ""}
 }
