@@ -165,21 +165,27 @@ func (a *app) verifyCommand() *cobra.Command {
 	var src sourceFlags
 	var keys keyFlags
 	var set job.Verify
+	var overlays []string
 	cmd := &cobra.Command{
 		Use:   "verify A B",
 		Short: "are the items of two sources equal?",
 		Long: `verify compares any two of tables, exports and files: counts, a fingerprint of the contents that does not depend on order, and,
 where they differ, every key with both sides. Keys of a live table that changed while it was read are told apart.
 
+--overlay lays incremental exports over A, a full export or a data set made from one or from a table: what is compared is the table as it
+was when the last window ended. It is checked as by convert.
+
 Exit codes: 0 equal, 4 different, 2 usage, 1 failed, 75 try again, 130 interrupted.`,
 		Example: `  dynaferry verify dynamodb://Orders s3://lake/orders
-  dynaferry verify ./a.csv ./b.parquet --key id`,
+  dynaferry verify ./a.csv ./b.parquet --key id
+  dynaferry verify s3://backup/orders dynamodb://Orders2 --overlay s3://backup/orders`,
 		Args: args(2, "two sources"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			first, err := src.spec(args[0])
 			if err != nil {
 				return err
 			}
+			first.Overlay = overlaySpecs(overlays)
 			second, err := src.spec(args[1])
 			if err != nil {
 				return err
@@ -202,6 +208,7 @@ Exit codes: 0 equal, 4 different, 2 usage, 1 failed, 75 try again, 130 interrupt
 			return a.run(cmd.Context(), env, r, a.showVerify)
 		},
 	}
+	overlayFlag(cmd, &overlays, "incremental export laid over A: its manifest, its folder or a prefix with several; may be repeated")
 	cmd.Flags().IntVar(&set.Limit, "limit", job.LimitDefault, "differences to print; the file in the state root has all")
 	keys.add(cmd)
 	src.add(cmd, "")

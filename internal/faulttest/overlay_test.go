@@ -306,6 +306,19 @@ func TestOverlay(t *testing.T) {
 		if got := printOf(t, w, source.Spec{Address: table}); got != want {
 			t.Fatalf("seed %d, history %d: import of base %d..%d and windows %v: %s, the table was %s", seed, n, from, to, cuts, got, want)
 		}
+		once := fmt.Sprintf("dynamodb://Once%d?endpoint=%s", n, endpoint)
+		must(t, append(append([]string{"import", base, once, "--create", "--key", "pk", "--sort", "sk:N"}, overlays...), state...)...)
+		if got := printOf(t, w, source.Spec{Address: once}); got != want {
+			t.Fatalf("seed %d, history %d: import of base %d..%d with windows %v: %s, the table was %s", seed, n, from, to, cuts, got, want)
+		}
+		verify := append([]string{"verify", base, once, "--state", filepath.Join(dir, "state"), "--key", "pk", "--sort", "sk:N"}, overlays...)
+		if o := must(t, verify...); o.number("onlyA")+o.number("onlyB")+o.number("changed") != 0 {
+			t.Fatalf("seed %d, history %d: verify of base %d..%d with windows %v: %s", seed, n, from, to, cuts, o)
+		}
+		verify[2] = base // against what it was before
+		if o := inside(nil, verify...); o.code != 4 && (o.code != 0 || o.report["fingerprints"].([]any)[1] != want.String()) {
+			t.Fatalf("seed %d, history %d: base and base with windows %v: %s", seed, n, cuts, o)
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -329,6 +342,9 @@ func overlayScenarios(t *testing.T, dir string) []scenario {
 		{name: "convert overlay", suffix: ".parquet", args: run("convert", base, "--overlay", inc, "--task-size", "1B"), points: 30, rows: int(want.Count), want: want},
 		{name: "convert overlay partitioned", suffix: ".parquet", points: 20, rows: int(want.Count), want: want,
 			args: run("convert", base, "--overlay", inc, "--task-size", "1B", "--partition", "region")},
+		{name: "import overlay", points: 20, rows: int(want.Count), want: want, args: func(at place) []string {
+			return []string{"import", base, at.dest, "--overlay", inc, "--create", "--key", "pk", "--sort", "sk:N", "--workers", "1", "--write-units", "unlimited", "--state", at.state}
+		}},
 		{name: "import changes", points: 20, rows: int(want.Count), want: want,
 			prepare: func(at place) {
 				must(t, "import", base, at.dest, "--create", "--key", "pk", "--sort", "sk:N", "--state", filepath.Join(at.dir, "before"))

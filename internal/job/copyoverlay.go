@@ -119,7 +119,8 @@ func (j *copyJob) newAside(ctx context.Context, a *plan.Attempt) (*aside, error)
 }
 
 func newAside(ctx context.Context, a *plan.Attempt, o *Overlay, filter *changed, memory int) (*aside, error) {
-	s := &aside{keys: o.keys(), names: make([]string, o.Buckets), filter: filter}
+	s := passAside(o, filter)
+	s.names = make([]string, o.Buckets)
 	for n := range s.names {
 		s.names[n] = bucketName(n)
 	}
@@ -128,6 +129,9 @@ func newAside(ctx context.Context, a *plan.Attempt, o *Overlay, filter *changed,
 		Staged: func(name string) string { return a.Staged("aside." + name) }})
 	return s, err
 }
+
+// passAside is for items that an earlier round has put aside: they are passed over.
+func passAside(o *Overlay, filter *changed) *aside { return &aside{keys: o.keys(), filter: filter} }
 
 // take moves the items that may have a change from b to the spill.
 func (s *aside) take(b *item.Batch) error {
@@ -146,6 +150,9 @@ func (s *aside) take(b *item.Batch) error {
 			kept = append(kept, row)
 			continue
 		}
+		if s.spill == nil {
+			continue
+		}
 		s.route.Key = s.names[item.BucketOf(s.key, len(s.names))]
 		if err := s.spill.Put(&s.route, nil, it); err != nil {
 			return err
@@ -155,17 +162,17 @@ func (s *aside) take(b *item.Batch) error {
 	return nil
 }
 
-func (s *aside) close(res *taskResult) error {
-	if s == nil {
-		return nil
+// close ends the spill; nil when there was none.
+func (s *aside) close() (*sink.Staged, error) {
+	if s == nil || s.spill == nil {
+		return nil, nil
 	}
 	staged, err := s.spill.Close()
-	res.Aside = &staged
-	return err
+	return &staged, err
 }
 
 func (s *aside) abandon() {
-	if s != nil {
+	if s != nil && s.spill != nil {
 		s.spill.Abandon()
 	}
 }

@@ -150,7 +150,7 @@ func (t *reading) finish() (*taskResult, error) {
 	if t.res.Dead, err = t.dead.close(); err != nil {
 		return nil, err
 	}
-	if err := t.aside.close(t.res); err != nil {
+	if t.res.Aside, err = t.aside.close(); err != nil {
 		return nil, err
 	}
 	t.res.Staged, t.res.Rejects, t.res.End = staged, t.dead.count, time.Now().UTC()

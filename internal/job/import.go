@@ -112,6 +112,11 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 	if err := j.checkChanges(src, wish); err != nil {
 		return nil, err
 	}
+	if wish.Create != nil && wish.Keys == nil && src.Info().Keys == nil && len(src.Info().Windows) > 0 {
+		if wish.Keys, err = soleKey(ctx, src); err != nil {
+			return nil, err
+		}
+	}
 	if err := j.openTable(ctx, src, wish); err != nil {
 		return nil, err
 	}
@@ -369,7 +374,7 @@ func (j *importJob) chooseMode(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look whether %s is empty: %w", j.at, err)
 	}
-	if !empty && j.set.Changes != nil {
+	if !empty && src.Info().Kind == source.KindIncremental {
 		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
 			"say what happens to the items that changed: --overwrite puts and deletes, --mode newer compares a version first")
 	}

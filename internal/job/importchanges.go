@@ -20,7 +20,7 @@ func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
 	}
 	s := &j.set
 	if info.Kind != source.KindIncremental {
-		return j.checkOver(info)
+		return j.checkOver()
 	}
 	switch {
 	case wish.Create != nil:
@@ -42,11 +42,8 @@ func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
 }
 
 // checkOver refuses what makes no sense with changes that are laid over items.
-func (j *importJob) checkOver(info source.Info) error {
-	switch {
-	case !info.Unique:
-		return fault.Hint(fault.New(fault.Unsupported, "%s may hold a key twice, and changes are of one item", info.URL),
-			"make its items one a key first: dynaferry convert, then lay the changes over that")
+func (j *importJob) checkOver() error {
+	switch { // what tells its moment is a table, whole and in one version: no key is in it twice
 	case j.set.Mode == ModeDelete:
 		return fault.New(fault.User, "--mode delete: name the items by their keys, without --overlay")
 	case len(j.set.Compose) > 0:
@@ -73,6 +70,15 @@ func (j *importJob) planChanges(ctx context.Context, src source.Source) error {
 		s.Stage = stageChanges
 	}
 	return nil
+}
+
+// soleKey is the key of the changes where it is a single attribute: of two a change does not tell which is the hash key.
+func soleKey(ctx context.Context, src source.Source) (*item.KeySchema, error) {
+	keys, _, err := firstKeys(ctx, src)
+	if err != nil || keys == nil || keys.Range.Name != "" {
+		return nil, err
+	}
+	return keys, nil
 }
 
 func (j *importJob) newChangeTask(ctx context.Context, a *plan.Attempt, dead *deadLetters) (*changeTask, error) {

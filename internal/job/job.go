@@ -350,7 +350,14 @@ const taskBytesLeast = 1 << 20
 // unit is never split.
 func groups(units []source.Unit, bytes int64, least int) []json.RawMessage {
 	var tasks []json.RawMessage
-	var g group
+	for _, units := range groupUnits(units, bytes, least) {
+		tasks = append(tasks, marshal(group{units}))
+	}
+	return tasks
+}
+
+func groupUnits(units []source.Unit, bytes int64, least int) (cut [][]source.Unit) {
+	var g []source.Unit
 	var size int64
 	bytes = fairShare(units, bytes, least)
 	for _, u := range units {
@@ -358,13 +365,13 @@ func groups(units []source.Unit, bytes int64, least int) []json.RawMessage {
 		if u.File != nil {
 			s = u.File.Size
 		}
-		if len(g.Units) > 0 && size+s > bytes {
-			tasks, g, size = append(tasks, marshal(g)), group{}, 0
+		if len(g) > 0 && size+s > bytes {
+			cut, g, size = append(cut, g), nil, 0
 		}
-		g.Units, size = append(g.Units, u), size+s
+		g, size = append(g, u), size+s
 	}
-	if len(g.Units) > 0 {
-		tasks = append(tasks, marshal(g))
+	if len(g) > 0 {
+		cut = append(cut, g)
 	}
-	return tasks
+	return cut
 }

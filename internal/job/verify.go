@@ -20,14 +20,21 @@ type Verify struct {
 	Buckets int             `json:"buckets"`
 	Limit   int             `json:"limit"` // differences in the report
 
-	// The second round.
-	Stage  string `json:"stage,omitempty"`
-	Differ []int  `json:"differ,omitempty"` // buckets whose fingerprints differ
+	// Further rounds.
+	Stage   string   `json:"stage,omitempty"`
+	Differ  []int    `json:"differ,omitempty"`  // buckets whose fingerprints differ
+	Overlay *Overlay `json:"overlay,omitempty"` // changes are laid over the first side
+	Carry   string   `json:"carry,omitempty"`   // object with what earlier rounds of an overlay left, see verifyCarry
 
 	Tuning `json:"-"`
 }
 
-const stageLocate = "locate"
+// The stages of a verify: both sides are summed up, and where that differs the keys are found. Of an overlay, stageChanges comes
+// before, and stageMerge adds what changes have made (verifyoverlay.go).
+const (
+	stageSum    = ""
+	stageLocate = "locate"
+)
 
 // Sides are the identity of what verify reads.
 type Sides [2]source.Spec
@@ -46,12 +53,15 @@ type verifyJob struct {
 	st    plan.State
 	src   [2]opened
 	gov   [2]governed
+
+	changed changedOnce
 }
 
-// verifyTask is one task: units of one side.
+// verifyTask is one task: units of one side, or buckets of the changes that are laid over it.
 type verifyTask struct {
-	Side  int           `json:"side"`
-	Units []source.Unit `json:"units"`
+	Side    int             `json:"side"`
+	Units   []source.Unit   `json:"units,omitempty"`
+	Buckets json.RawMessage `json:"buckets,omitempty"`
 }
 
 // NewVerify prepares the comparison of two sources.
@@ -71,13 +81,16 @@ func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Re
 		}
 		if src.Info().Kind == source.KindIncremental {
 			return nil, fault.Hint(fault.New(fault.User, "%s is an incremental export: changes say nothing of the items that did not change", src.Address()),
-				"lay it over its base first: dynaferry convert BASE --overlay %s DEST, then verify DEST", src.Address())
+				"lay it over its base: dynaferry verify BASE OTHER --overlay %s", src.Address())
 		}
 		srcs[i], j.sides[i] = src, src.Spec()
 		j.src[i].set(src)
 		if set.Keys == nil {
 			set.Keys = src.Info().Keys
 		}
+	}
+	if err := set.planOverlay(ctx, srcs[0]); err != nil {
+		return nil, err
 	}
 	if set.Buckets == 0 {
 		set.Buckets = BucketsDefault
@@ -100,7 +113,12 @@ func NewVerify(ctx context.Context, env *Env, a, b source.Spec, set Verify) (*Re
 	}
 	return &Request{State: j.st, StateAddress: stateAt, Job: j, Destination: "a report", sources: srcs[:], Spec: plan.Spec{Verb: "verify", Source: marshal(j.sides), Settings: marshal(set),
 		Tuning: marshal(set.Tuning), Before: set.before(), Writer: env.Version,
-		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.cut(ctx, srcs) }}}, nil
+		Tasks: func(ctx context.Context) ([]json.RawMessage, error) {
+			if set.Stage == stageChanges {
+				return j.sideTasks(0, srcs[0].(source.Changer).ChangeUnits(), taskBytesFiles), nil
+			}
+			return j.cut(ctx, srcs)
+		}}}, nil
 }
 
 // before are the settings as plans of format 1 have them.
@@ -129,15 +147,17 @@ func (j *verifyJob) cut(ctx context.Context, srcs [2]source.Source) ([]json.RawM
 		if err != nil {
 			return nil, err
 		}
-		for _, raw := range groups(units, bytes, j.env.workers()) {
-			var g group
-			if err := json.Unmarshal(raw, &g); err != nil {
-				return nil, err
-			}
-			tasks = append(tasks, marshal(verifyTask{side, g.Units}))
-		}
+		tasks = append(tasks, j.sideTasks(side, units, bytes)...)
 	}
 	return tasks, nil
+}
+
+func (j *verifyJob) sideTasks(side int, units []source.Unit, bytes int64) []json.RawMessage {
+	var tasks []json.RawMessage
+	for _, units := range groupUnits(units, bytes, j.env.workers()) {
+		tasks = append(tasks, marshal(verifyTask{Side: side, Units: units}))
+	}
+	return tasks
 }
 
 // verifyResult is the body of a task's result.
@@ -148,6 +168,9 @@ type verifyResult struct {
 	Items   int64       `json:"items"`
 	Rejects int64       `json:"rejects,omitempty"`
 	Units   float64     `json:"units,omitempty"`
+
+	Hashes []string     `json:"hashes,omitempty"` // of the keys of changes
+	Aside  *sink.Staged `json:"aside,omitempty"`  // changes by bucket, or items that may have one
 }
 
 // Task fingerprints its units by bucket; in the second round it keeps the items of the buckets that differ.
@@ -157,19 +180,48 @@ func (j *verifyJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage,
 		return nil, fault.New(fault.Corrupt, "task %d is none of verify's", a.Task.Index)
 	}
 	res := &verifyResult{Side: task.Side}
+	if j.set.Stage == stageChanges {
+		err := j.changesTask(ctx, a, res)
+		return marshal(res), err
+	}
 	take, finish, err := j.taker(ctx, a, res)
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range task.Units {
-		if err := j.read(ctx, a, task.Side, u, res, take); err != nil {
-			return nil, err
-		}
+	if task.Buckets != nil {
+		err = j.mergeTask(ctx, a, task.Buckets, take)
+	} else {
+		err = j.readTask(ctx, a, &task, res, take)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := finish(); err != nil {
 		return nil, err
 	}
 	return json.Marshal(res)
+}
+
+// readTask reads units of one side. Items that may have a change are put aside.
+func (j *verifyJob) readTask(ctx context.Context, a *plan.Attempt, task *verifyTask, res *verifyResult, take func(*item.Batch) error) error {
+	aside, err := j.newAside(ctx, a, task.Side)
+	if err != nil {
+		return err
+	}
+	defer aside.abandon()
+	for _, u := range task.Units {
+		err := j.read(ctx, a, task.Side, u, res, func(b *item.Batch) error {
+			if err := aside.take(b); err != nil {
+				return err
+			}
+			return take(b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	res.Aside, err = aside.close()
+	return err
 }
 
 func (j *verifyJob) read(ctx context.Context, a *plan.Attempt, side int, u source.Unit, res *verifyResult, take func(*item.Batch) error) error {
@@ -278,7 +330,11 @@ func (j *verifyJob) Check(ctx context.Context, r plan.Result) error {
 	if err := json.Unmarshal(r.Body, &res); err != nil {
 		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
 	}
-	return stillStaged(ctx, j.st, r, res.Buckets, res.Staged.Index)
+	names := append(res.Hashes, res.Buckets, res.Staged.Index)
+	if res.Aside != nil {
+		names = append(names, res.Aside.Index)
+	}
+	return stillStaged(ctx, j.st, r, names...)
 }
 
 // Sweep removes what the plan staged.

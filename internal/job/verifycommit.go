@@ -54,20 +54,32 @@ func (j *verifyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 		return j.locate(ctx, c)
 	}
 	report := j.newReport()
-	sums := [2]item.Buckets{make(item.Buckets, j.set.Buckets), make(item.Buckets, j.set.Buckets)}
-	err := j.results(ctx, c, report, func(res *verifyResult) error {
-		data, _, err := blob.ReadAll(ctx, j.st.Bucket, res.Buckets, 64<<20)
-		if err != nil {
-			return err
-		}
-		b, err := item.ParseBuckets(string(data))
-		if err != nil {
-			return fault.New(fault.Corrupt, "%s: %w", res.Buckets, err)
-		}
-		return sums[res.Side].Merge(b)
-	})
+	made, err := j.readCarry(ctx)
 	if err != nil {
 		return plan.Outcome{}, err
+	}
+	if err := j.results(ctx, c, report, made.collect); err != nil {
+		return plan.Outcome{}, err
+	}
+	made.count(report)
+	if j.set.Overlay != nil && j.set.Stage != stageMerge {
+		return j.overlayRound(ctx, c, made)
+	}
+	sums := [2]item.Buckets{make(item.Buckets, j.set.Buckets), make(item.Buckets, j.set.Buckets)}
+	for side, names := range made.Sums {
+		for _, name := range names {
+			data, _, err := blob.ReadAll(ctx, j.st.Bucket, name, 64<<20)
+			if err != nil {
+				return plan.Outcome{}, err
+			}
+			b, err := item.ParseBuckets(string(data))
+			if err != nil {
+				return plan.Outcome{}, fault.New(fault.Corrupt, "%s: %w", name, err)
+			}
+			if err := sums[side].Merge(b); err != nil {
+				return plan.Outcome{}, err
+			}
+		}
 	}
 	for side := range sums {
 		total := sums[side].Sum()
@@ -83,7 +95,7 @@ func (j *verifyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 	settings := j.set
 	settings.Stage, settings.Differ = stageLocate, differ
 	return plan.Outcome{Report: marshal(report), Next: furtherRound(j.env, c, settings, settings.Tuning,
-		func(ctx context.Context) ([]json.RawMessage, error) { return taskBodies(ctx, c.State, c.Plan) })}, nil
+		func(ctx context.Context) ([]json.RawMessage, error) { return made.allTasks(ctx, c) })}, nil
 }
 
 func (j *verifyJob) newReport() *VerifyReport {

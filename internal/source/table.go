@@ -25,6 +25,10 @@ type table struct {
 }
 
 func openTable(ctx context.Context, w *world.World, at world.Address, spec Spec) (Source, error) {
+	if len(spec.Overlay) > 0 {
+		return nil, fault.Hint(fault.New(fault.User, "%s is a table: it shows what is now, over which no past change is laid", at),
+			"lay them over a full export, or over a data set made from one or from a table")
+	}
 	client, err := w.Client(ctx, at)
 	if err != nil {
 		return nil, err
