@@ -71,7 +71,7 @@ func TestPeerMinIO(t *testing.T) {
 			if _, err := plain.Put(t.Context(), "staged-"+name, body, blob.PutOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.Publish(t.Context(), "staged-"+name, int64(c.size), []byte(c.tail), name, blob.PutOptions{}); err != nil {
+			if _, err := b.Publish(t.Context(), blob.Staged{Name: "staged-" + name, Size: int64(c.size)}, []byte(c.tail), name, blob.PutOptions{}); err != nil {
 				t.Errorf("publish %s: %v", name, err)
 				continue
 			}

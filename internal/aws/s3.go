@@ -33,7 +33,7 @@ type S3 struct {
 	prefix      string // "" or "a/b/"
 	options     S3Options
 	checksums   bool        // false for clones that refuse them: AWS_REQUEST_CHECKSUM_CALCULATION=when_required
-	copiesPlain atomic.Bool // part copies into uploads with checksums are refused, see wantsChecksum
+	copiesPlain atomic.Bool // part copies into uploads with checksums are refused or lied about, see wantsChecksum and errBorrowed
 	pacer       pacer
 	sleep       func(ctx context.Context, d time.Duration) error
 

@@ -239,7 +239,7 @@ func TestTransient(t *testing.T) {
 		},
 		"copy": func(ctx context.Context, b *S3) error {
 			_, err := b.Put(ctx, "staged", body[:blob.PartBytesMin], blob.PutOptions{})
-			_, err2 := b.Publish(ctx, "staged", blob.PartBytesMin, body[:7], "final", blob.PutOptions{})
+			_, err2 := b.Publish(ctx, blob.Staged{Name: "staged", Size: blob.PartBytesMin}, body[:7], "final", blob.PutOptions{})
 			return errors.Join(err, err2, same(ctx, b, "final", slices.Concat(body[:blob.PartBytesMin], body[:7])))
 		},
 	}
@@ -400,7 +400,7 @@ func TestPublishFaults(t *testing.T) {
 				final := fmt.Sprintf("final %d %s %s", size, op, name)
 				p.strike(op+"#1", d)
 				publish := func() error {
-					_, err := b.Publish(t.Context(), "staged", int64(size), tail, final, blob.PutOptions{})
+					_, err := b.Publish(t.Context(), blob.Staged{Name: "staged", Size: int64(size)}, tail, final, blob.PutOptions{})
 					return err
 				}
 				first := publish()

@@ -26,15 +26,17 @@ const (
 
 // Publish is blob.Bucket's: create, copy the staged bytes as parts inside the store, the tail as the last part,
 // complete if absent. What is too small for a part is read and put if absent. The conditional step is sent once.
-func (b *S3) Publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
-	opts blob.PutOptions) (blob.Info, error) {
-	info, err := b.publish(ctx, staged, stagedSize, tail, final, opts)
-	return info, b.fail("publish "+staged+" as", final, err)
+func (b *S3) Publish(ctx context.Context, staged blob.Staged, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
+	info, err := b.publish(ctx, staged, tail, final, opts)
+	return info, b.fail("publish "+staged.Name+" as", final, err)
 }
 
-func (b *S3) publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
-	opts blob.PutOptions) (blob.Info, error) {
-	from, err := b.key(staged)
+func (b *S3) publish(ctx context.Context, staged blob.Staged, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
+	kept, err := staged.Kept()
+	if err != nil {
+		return blob.Info{}, err
+	}
+	from, err := b.key(staged.Name)
 	if err != nil {
 		return blob.Info{}, err
 	}
@@ -52,61 +54,74 @@ func (b *S3) publish(ctx context.Context, staged string, stagedSize int64, tail 
 	} else if !errors.Is(err, blob.ErrNotFound) {
 		return blob.Info{}, err
 	}
-	out, err := b.head(ctx, from)
+	out, err := b.headSum(ctx, from)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("staged object: %w", err)
 	}
-	source := headInfo(staged, out)
-	if source.Size != stagedSize {
-		return blob.Info{}, fault.New(fault.Corrupt, "%s has %d bytes, %d were staged", staged, source.Size, stagedSize)
+	source := copied{headInfo(staged.Name, out), from, kept, deref(out.ChecksumCRC32C)}
+	if source.Size != staged.Size {
+		return blob.Info{}, fault.New(fault.Corrupt, "%s has %d bytes, %d were staged", staged.Name, source.Size, staged.Size)
 	}
-	if stagedSize < blob.PartBytesMin {
+	if kept < blob.PartBytesMin {
 		return b.publishSmall(ctx, source, tail, final, key, opts)
 	}
-	return b.publishParts(ctx, source, from, tail, final, opts)
+	return b.publishParts(ctx, source, tail, final, opts)
 }
 
-func (b *S3) publishSmall(ctx context.Context, source blob.Info, tail []byte, final, key string, opts blob.PutOptions) (blob.Info, error) {
-	body, _, err := blob.ReadRange(ctx, b, source.Name, blob.ReadOptions{IfMatch: source.ETag}, blob.PartBytesMin+sentEndBytes)
-	if err != nil {
-		return blob.Info{}, err
+// copied is what Publish copies from: the first kept bytes of an object.
+type copied struct {
+	blob.Info
+	key    string
+	kept   int64
+	crc32c string // of the whole object, "" when the store has none
+}
+
+// publishSmall reads the first bytes of the source and puts them with the tail.
+func (b *S3) publishSmall(ctx context.Context, source copied, tail []byte, final, key string, opts blob.PutOptions) (blob.Info, error) {
+	var body []byte
+	if source.kept > 0 {
+		var err error
+		body, _, err = blob.ReadRange(ctx, b, source.Name, blob.ReadOptions{Length: source.kept, IfMatch: source.ETag}, blob.PartBytesMin+sentEndBytes)
+		if err != nil {
+			return blob.Info{}, err
+		}
 	}
 	info, err := b.put(ctx, final, key, append(body, tail...), opts)
 	return info, b.raced(ctx, key, err)
 }
 
-func (b *S3) publishParts(ctx context.Context, source blob.Info, from string, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
+func (b *S3) publishParts(ctx context.Context, source copied, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
 	u, err := b.create(ctx, final, opts, b.checksums && !b.copiesPlain.Load())
 	if err != nil {
 		return blob.Info{}, err
 	}
-	copied, sent := source.Size, tail
+	copying, sent := source.kept, tail
 	if u.isUntold() && len(tail) == 0 {
 		// Of a part that is copied such a store does not say its encryption: the end of the object is read and sent.
-		if copied -= sentEndBytes; copied < blob.PartBytesMin {
+		if copying -= sentEndBytes; copying < blob.PartBytesMin {
 			u.drop(ctx)
 			return b.publishSmall(ctx, source, nil, final, u.key, opts)
 		}
-		end := blob.ReadOptions{Offset: copied, Length: sentEndBytes, IfMatch: source.ETag}
+		end := blob.ReadOptions{Offset: copying, Length: sentEndBytes, IfMatch: source.ETag}
 		if sent, _, err = blob.ReadRange(ctx, b, source.Name, end, sentEndBytes); err != nil {
 			u.drop(ctx)
 			return blob.Info{}, err
 		}
 	}
-	copies := copyRanges(copied)
+	copies := copyRanges(copying)
 	group, limited := errgroup.WithContext(ctx)
 	group.SetLimit(copyFlight)
 	for i, r := range copies {
-		group.Go(func() error { return u.copyPart(limited, i+1, from, source.ETag, r, r.Length == source.Size) })
+		group.Go(func() error { return u.copyPart(limited, i+1, source, r) })
 	}
 	if len(sent) > 0 {
 		group.Go(func() error { return u.part(limited, len(copies)+1, sent) })
 	}
 	if err := group.Wait(); err != nil {
 		u.drop(ctx)
-		if b.options.Settings.LockMode == "" && u.checksums && wantsChecksum(err) {
+		if b.options.Settings.LockMode == "" && u.checksums && (wantsChecksum(err) || errors.Is(err, errBorrowed)) {
 			b.copiesPlain.Store(true)
-			return b.publishParts(ctx, source, from, tail, final, opts)
+			return b.publishParts(ctx, source, tail, final, opts)
 		}
 		return blob.Info{}, err
 	}
@@ -124,6 +139,10 @@ func wantsChecksum(err error) bool {
 	return errors.As(err, &a) && a.status == 400 && strings.Contains(err.Error(), "checksum missing")
 }
 
+// errBorrowed: the store gives a part the checksum of the whole object that it copied the part from, as versitygw does
+// (2026-07); the object would carry a checksum that is not its own.
+var errBorrowed = fault.New(fault.Unsupported, "the store says the checksum of the whole object of a part that it copied from it")
+
 // copyRanges cuts size bytes into equal parts, each large enough to have another behind it.
 func copyRanges(size int64) []blob.Range {
 	each := int64(copyPartBytes)
@@ -139,12 +158,12 @@ func copyRanges(size int64) []blob.Range {
 	return ranges
 }
 
-// copyPart makes a range of the staged object a part. whole leaves the range out, which some clones do not know.
-func (u *upload) copyPart(ctx context.Context, n int, from, etag string, r blob.Range, whole bool) error {
-	number := int32(n)
+// copyPart makes a range of the source a part. Of the whole the range is left out, which some clones do not know.
+func (u *upload) copyPart(ctx context.Context, n int, source copied, r blob.Range) error {
+	number, whole := int32(n), r.Length == source.Size
 	in := &s3.UploadPartCopyInput{
 		Bucket: &u.b.bucket, Key: &u.key, UploadId: u.id, PartNumber: &number,
-		CopySource: str(copySource(u.b.bucket, from)), CopySourceIfMatch: str(etag),
+		CopySource: str(copySource(u.b.bucket, source.key)), CopySourceIfMatch: str(source.ETag),
 	}
 	if !whole {
 		in.CopySourceRange = str(fmt.Sprintf("bytes=%d-%d", r.Offset, r.Offset+r.Length-1))
@@ -164,7 +183,11 @@ func (u *upload) copyPart(ctx context.Context, n int, from, etag string, r blob.
 	if out.CopyPartResult == nil || deref(out.CopyPartResult.ETag) == "" {
 		return fault.New(fault.Unsupported, "%s copies a part and does not say its ETag", u.b.URL())
 	}
-	u.record(number, uploaded{size: r.Length, etag: out.CopyPartResult.ETag, crc32c: out.CopyPartResult.ChecksumCRC32C})
+	sum := out.CopyPartResult.ChecksumCRC32C
+	if u.checksums && !whole && source.crc32c != "" && deref(sum) == source.crc32c {
+		return errBorrowed
+	}
+	u.record(number, uploaded{size: r.Length, etag: out.CopyPartResult.ETag, crc32c: sum})
 	return u.tell(encryption{out.ServerSideEncryption, out.SSEKMSKeyId, out.BucketKeyEnabled})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"dynaferry/internal/blob"
@@ -35,9 +36,18 @@ func (b *S3) Head(ctx context.Context, name string) (blob.Info, error) {
 	return headInfo(name, out), nil
 }
 
-func (b *S3) head(ctx context.Context, key string) (out *s3.HeadObjectOutput, err error) {
+func (b *S3) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
+	return b.look(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &key})
+}
+
+// headSum is head of an object that is about to be read, with its checksum.
+func (b *S3) headSum(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
+	return b.look(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+}
+
+func (b *S3) look(ctx context.Context, in *s3.HeadObjectInput) (out *s3.HeadObjectOutput, err error) {
 	_, err = b.do(ctx, try{}, func(ctx context.Context) error {
-		out, err = b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: &key})
+		out, err = b.client.HeadObject(ctx, in)
 		return err
 	})
 	return out, err

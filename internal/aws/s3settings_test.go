@@ -120,7 +120,7 @@ func TestPartsTell(t *testing.T) {
 	big := blobtest.Bytes(blob.PartBytesMin+1000, 1)
 	publish := func(size int, tail string) func(context.Context, *S3) error {
 		return func(ctx context.Context, b *S3) error {
-			_, err := b.Publish(ctx, "staged", int64(size), []byte(tail), "final", blob.PutOptions{})
+			_, err := b.Publish(ctx, blob.Staged{Name: "staged", Size: int64(size)}, []byte(tail), "final", blob.PutOptions{})
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func TestVersitySettings(t *testing.T) {
 	if _, err := b.Put(ctx, "staged", staged, blob.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Publish(ctx, "staged", blob.PartBytesMin, []byte("tail"), "final", blob.PutOptions{}); err != nil {
+	if _, err := b.Publish(ctx, blob.Staged{Name: "staged", Size: blob.PartBytesMin}, []byte("tail"), "final", blob.PutOptions{}); err != nil {
 		t.Errorf("lock and tags by publish: %v", err)
 	}
 	key, _ := b.key("final")

@@ -6,6 +6,8 @@ import (
 	"io"
 	"iter"
 	"time"
+
+	"dynaferry/internal/fault"
 )
 
 // The answers that a caller decides by. Everything else is an error with a fault.Kind.
@@ -85,13 +87,13 @@ type Bucket interface {
 	// Create begins an object written in parts; nothing of it is visible before Complete.
 	Create(ctx context.Context, name string, opts PutOptions) (Upload, error)
 
-	// Publish makes final = the bytes of staged + tail visible in one step and only if final is absent, without moving
+	// Publish makes final = the staged bytes + tail visible in one step and only if final is absent, without moving
 	// the staged bytes through this process where the store can copy (S3: part copy, tail as last part, completed with
-	// If-None-Match; folder: tail written at the staged file's known end, link(2)). staged must exist with exactly
-	// stagedSize bytes of data; a previous Publish of the same triple may have died at any point and may still be
-	// running elsewhere. The staged object stays. ErrExists when final exists: the caller compares its Metadata to
-	// tell its own earlier success. Not retried below the conditional step.
-	Publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string, opts PutOptions) (Info, error)
+	// If-None-Match; folder: tail written at the staged file's known end, link(2), or a copy by the kernel). The staged
+	// object must exist with exactly the size that is said; a previous Publish of the same may have died at any point
+	// and may still be running elsewhere. The staged object stays as it is. ErrExists when final exists: the caller
+	// compares its Metadata to tell its own earlier success. Not retried below the conditional step.
+	Publish(ctx context.Context, staged Staged, tail []byte, final string, opts PutOptions) (Info, error)
 
 	// List yields the objects below prefix in lexicographic order, paging as it goes. Correctness never rests on a
 	// list alone. Hidden temporary files of the folder and unfinished uploads do not appear.
@@ -100,6 +102,24 @@ type Bucket interface {
 	// Delete removes objects; missing ones are fine. Only vacuum, publish's clean-up of its own staged objects and
 	// probes may call it.
 	Delete(ctx context.Context, names ...string) error
+}
+
+// Staged is the object that Publish takes bytes from.
+type Staged struct {
+	Name string
+	Size int64 // of the object; another one is an error of kind Corrupt
+	Keep int64 // how many of its first bytes are taken; 0 means all
+}
+
+// Kept is how many of the object's first bytes are taken. Error of kind Bug when it has fewer.
+func (s Staged) Kept() (int64, error) {
+	switch {
+	case s.Keep < 0 || s.Keep > s.Size:
+		return 0, fault.New(fault.Bug, "%d of the %d bytes of %s are to be published", s.Keep, s.Size, s.Name)
+	case s.Keep == 0:
+		return s.Size, nil
+	}
+	return s.Keep, nil
 }
 
 // Upload is an object in the making.

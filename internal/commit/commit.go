@@ -137,8 +137,12 @@ func Read(ctx context.Context, b blob.Bucket, name string) (json.RawMessage, err
 // success from a stranger's object by the id in the metadata, or, on stores that drop metadata, by size and tail.
 // id must be a function of the plan, the winning attempt and the tail, so that every process that publishes the same
 // decision uses the same one. A stranger's object is an error of kind Conflict.
-func Publish(ctx context.Context, b blob.Bucket, staged string, size int64, tail []byte, final, id string, put blob.PutOptions,
+func Publish(ctx context.Context, b blob.Bucket, staged blob.Staged, tail []byte, final, id string, put blob.PutOptions,
 	opts Options) (blob.Info, error) {
+	kept, err := staged.Kept()
+	if err != nil {
+		return blob.Info{}, err
+	}
 	deadline := opts.Deadline
 	if deadline == 0 {
 		deadline = DeadlineDefault
@@ -151,7 +155,7 @@ func Publish(ctx context.Context, b blob.Bucket, staged string, size int64, tail
 	pause := newPause(opts.Pause)
 	start := time.Now()
 	for {
-		info, err := b.Publish(ctx, staged, size, tail, final, put)
+		info, err := b.Publish(ctx, staged, tail, final, put)
 		if err == nil {
 			return info, nil
 		}
@@ -160,7 +164,7 @@ func Publish(ctx context.Context, b blob.Bucket, staged string, size int64, tail
 			return blob.Info{}, fmt.Errorf("publish %s: %w", final, err)
 		}
 		last := err
-		info, same, err := published(ctx, b, size, tail, final, id)
+		info, same, err := published(ctx, b, kept, tail, final, id)
 		if err == nil && same {
 			return info, nil
 		}

@@ -169,7 +169,7 @@ func TestPublish(t *testing.T) {
 		}
 	}
 	publish := func(b blob.Bucket, id string) error {
-		_, err := commit.Publish(ctx, b, "staged/x", 4, []byte("tail"), "final.bin", id, blob.PutOptions{}, quick)
+		_, err := commit.Publish(ctx, b, blob.Staged{Name: "staged/x", Size: 4}, []byte("tail"), "final.bin", id, blob.PutOptions{}, quick)
 		return err
 	}
 	for _, plan := range []string{"", "publish#1: lost", "publish#1: 503; publish#2: lost; head#1: 503"} {

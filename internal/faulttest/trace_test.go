@@ -159,9 +159,9 @@ func (b *tracedBucket) Put(ctx context.Context, name string, body []byte, o blob
 	return b.below.Put(ctx, name, body, o)
 }
 
-func (b *tracedBucket) Publish(ctx context.Context, staged string, size int64, tail []byte, final string, o blob.PutOptions) (blob.Info, error) {
+func (b *tracedBucket) Publish(ctx context.Context, staged blob.Staged, tail []byte, final string, o blob.PutOptions) (blob.Info, error) {
 	defer b.t.end(b.t.begin("publish", final))
-	return b.below.Publish(ctx, staged, size, tail, final, o)
+	return b.below.Publish(ctx, staged, tail, final, o)
 }
 
 func (b *tracedBucket) Delete(ctx context.Context, names ...string) error {

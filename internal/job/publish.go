@@ -188,7 +188,7 @@ func (j *copyJob) publishFile(ctx context.Context, c *plan.Committing, final str
 	if err != nil {
 		return blob.Info{}, err
 	}
-	return commit.Publish(ctx, j.dest.Bucket, staged, f.Size, tail, final, publishID(c.Plan, f), blob.PutOptions{ContentType: contentType(j.set)}, commit.Options{})
+	return commit.Publish(ctx, j.dest.Bucket, blob.Staged{Name: staged, Size: f.Size}, tail, final, publishID(c.Plan, f), blob.PutOptions{ContentType: contentType(j.set)}, commit.Options{})
 }
 
 func publishID(p *plan.Plan, f sink.File) string { return p.ID + "/" + path.Base(f.Staged) }
@@ -256,7 +256,7 @@ func (j *copyJob) setAside(ctx context.Context, set *dataset.Set, v dataset.Vers
 	for _, name := range v.Removed {
 		// Patterns such as **/*.parquet look into our folder too: the name no longer ends as data do.
 		from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", v.Plan, name+replacedSuffix)
-		_, err := commit.Publish(ctx, set.Root, from, sizes[name], nil, to, v.Plan+"/replaced", blob.PutOptions{}, commit.Options{})
+		_, err := commit.Publish(ctx, set.Root, blob.Staged{Name: from, Size: sizes[name]}, nil, to, v.Plan+"/replaced", blob.PutOptions{}, commit.Options{})
 		if err != nil {
 			return fmt.Errorf("set %s aside: %w", from, err)
 		}
@@ -410,7 +410,7 @@ func publishDead(ctx context.Context, st plan.State, files []sink.File) ([]strin
 	var names []string
 	for _, f := range files {
 		final := st.Name("dead-letters", f.Final)
-		if _, err := commit.Publish(ctx, st.Bucket, f.Staged, f.Size, nil, final, f.Staged, blob.PutOptions{}, commit.Options{}); err != nil {
+		if _, err := commit.Publish(ctx, st.Bucket, blob.Staged{Name: f.Staged, Size: f.Size}, nil, final, f.Staged, blob.PutOptions{}, commit.Options{}); err != nil {
 			return nil, err
 		}
 		names = append(names, strings.TrimSuffix(st.Bucket.URL(), "/")+"/"+final)

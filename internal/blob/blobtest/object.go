@@ -22,7 +22,7 @@ func testNames(t *testing.T, b blob.Bucket) {
 		_, headErr := b.Head(ctx, name)
 		_, _, getErr := b.Get(ctx, name, blob.ReadOptions{})
 		_, createErr := b.Create(ctx, name, blob.PutOptions{})
-		_, publishErr := b.Publish(ctx, "staged", 1, nil, name, blob.PutOptions{})
+		_, publishErr := b.Publish(ctx, blob.Staged{Name: "staged", Size: 1}, nil, name, blob.PutOptions{})
 		deleteErr := b.Delete(ctx, name)
 		for i, err := range []error{err, headErr, getErr, createErr, publishErr, deleteErr} {
 			if fault.KindOf(err) != fault.User || err == nil {
@@ -339,7 +339,7 @@ func testMetadata(t *testing.T, b blob.Bucket) {
 	for _, size := range []int{100, 6 << 20} {
 		staged, final := fmt.Sprintf("staged-%d", size), fmt.Sprintf("final-%d", size)
 		put(t, b, staged, Bytes(size, 1), blob.PutOptions{Metadata: map[string]string{"of": "staged"}})
-		if _, err := b.Publish(t.Context(), staged, int64(size), []byte("tail"), final, o); err != nil {
+		if _, err := b.Publish(t.Context(), blob.Staged{Name: staged, Size: int64(size)}, []byte("tail"), final, o); err != nil {
 			t.Fatal(err)
 		}
 		check("publish", final)
@@ -377,7 +377,7 @@ func testCancelled(t *testing.T, b blob.Bucket) {
 	_, putErr := b.Put(ctx, "b", []byte("x"), blob.PutOptions{})
 	_, headErr := b.Head(ctx, "a")
 	_, _, getErr := b.Get(ctx, "a", blob.ReadOptions{})
-	_, publishErr := b.Publish(ctx, "a", 1, []byte("x"), "c", blob.PutOptions{})
+	_, publishErr := b.Publish(ctx, blob.Staged{Name: "a", Size: 1}, []byte("x"), "c", blob.PutOptions{})
 	var listErr error
 	for _, listErr = range b.List(ctx, "", "") {
 		break

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		{"multipart misuse", testMultipartMisuse},
 		{"unfinished", testUnfinished},
 		{"publish", testPublish},
+		{"publish a part", testPublishPart},
 		{"publish again", testPublishAgain},
 		{"publish two tails", testPublishTwoTails},
 		{"publish race", testPublishRace},

@@ -225,12 +225,11 @@ func (b *Bucket) Put(ctx context.Context, name string, body []byte, opts blob.Pu
 }
 
 // Publish is blob.Bucket's.
-func (b *Bucket) Publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
-	opts blob.PutOptions) (blob.Info, error) {
+func (b *Bucket) Publish(ctx context.Context, staged blob.Staged, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
 	kept := append([]byte(nil), tail...)
 	var answer guarded
 	err := b.do(ctx, "publish", final, func(ctx context.Context) error {
-		info, err := b.below.Publish(ctx, staged, stagedSize, kept, final, opts)
+		info, err := b.below.Publish(ctx, staged, kept, final, opts)
 		answer.set(info)
 		return err
 	})

@@ -85,7 +85,7 @@ func TestLost(t *testing.T) {
 	if fault.KindOf(err) != fault.Unavailable || info.ETag != "" {
 		t.Errorf("%+v, %v", info, err)
 	}
-	if _, err := b.Publish(ctx, "a", 1, []byte("y"), "b", blob.PutOptions{}); fault.KindOf(err) != fault.Unavailable {
+	if _, err := b.Publish(ctx, blob.Staged{Name: "a", Size: 1}, []byte("y"), "b", blob.PutOptions{}); fault.KindOf(err) != fault.Unavailable {
 		t.Error(err)
 	}
 	u, _ := b.Create(ctx, "c", blob.PutOptions{})

@@ -59,7 +59,11 @@ func TestCrash(t *testing.T) {
 			return err
 		}},
 		"publish": {final, func(f *Folder) error {
-			_, err := f.Publish(ctx, "staged", 5000, tail, "d/final", blob.PutOptions{Metadata: map[string]string{"id": "final"}})
+			_, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, tail, "d/final", blob.PutOptions{Metadata: map[string]string{"id": "final"}})
+			return err
+		}},
+		"publish a part": {slices.Concat(staged[:3000], tail), func(f *Folder) error {
+			_, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 5000, Keep: 3000}, tail, "d/final", blob.PutOptions{})
 			return err
 		}},
 	}
@@ -125,7 +129,7 @@ func TestPublishAfterCrash(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := f.Publish(ctx, "staged", 5000, blobtest.Bytes(900, 2), "one", blob.PutOptions{}); !errors.Is(err, errCrash) {
+	if _, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, blobtest.Bytes(900, 2), "one", blob.PutOptions{}); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
 	f.step = nil
@@ -133,7 +137,7 @@ func TestPublishAfterCrash(t *testing.T) {
 		t.Errorf("the staged object shows the tail: %d bytes, %v", len(data), err)
 	}
 	short := blobtest.Bytes(10, 3)
-	if _, err := f.Publish(ctx, "staged", 5000, short, "two", blob.PutOptions{}); err != nil {
+	if _, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, short, "two", blob.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if data, _, err := blob.ReadAll(ctx, f, "two", 1<<20); err != nil || !slices.Equal(data, slices.Concat(staged, short)) {
@@ -172,11 +176,11 @@ func TestPublishFrozen(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() {
-			_, err := frozen.Publish(ctx, "staged", 5000, mine, "final", blob.PutOptions{})
+			_, err := frozen.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, mine, "final", blob.PutOptions{})
 			ended <- err
 		}()
 		<-asleep
-		if _, err := other.Publish(ctx, "staged", 5000, theirs, "final", blob.PutOptions{}); err != nil {
+		if _, err := other.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, theirs, "final", blob.PutOptions{}); err != nil {
 			t.Errorf("asleep at %s: %v", frozenAt, err)
 		}
 		close(wake)
@@ -205,7 +209,7 @@ func TestPublishSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := f.Publish(ctx, "staged", 5000, tail, "final", blob.PutOptions{}); err != nil {
+	if _, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 5000}, tail, "final", blob.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Delete(ctx, "staged"); err != nil {
@@ -446,7 +450,7 @@ func TestEdited(t *testing.T) {
 			t.Errorf("a file that shrank: %d bytes, %v", len(data), err)
 		}
 		r.Close()
-		if _, err := f.Publish(ctx, "foreign", 10, []byte("t"), "published", blob.PutOptions{}); err != nil {
+		if _, err := f.Publish(ctx, blob.Staged{Name: "foreign", Size: 10}, []byte("t"), "published", blob.PutOptions{}); err != nil {
 			t.Errorf("publish of a foreign file: %v", err)
 		}
 	}

@@ -14,18 +14,20 @@ import (
 // Publish is blob.Bucket's. The usual way moves no data: the tail is written behind the staged file's known end and the
 // file gets its final name by link(2), while the staged name goes on showing what was staged. Only one publisher may do
 // so to a file that has no other name yet, by a lock that dies with it; whoever finds the file locked, or published
-// under another name already, makes a copy.
-func (f *Folder) Publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
-	opts blob.PutOptions) (blob.Info, error) {
+// under another name already, or takes a part of it only, makes a copy.
+func (f *Folder) Publish(ctx context.Context, staged blob.Staged, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
 	if err := f.mayWrite(ctx, final, opts); err != nil {
 		return blob.Info{}, err
 	}
-	info, err := f.publish(ctx, staged, stagedSize, tail, final, opts)
-	return info, f.fail("publish "+staged+" as", final, err)
+	info, err := f.publish(ctx, staged, tail, final, opts)
+	return info, f.fail("publish "+staged.Name+" as", final, err)
 }
 
-func (f *Folder) publish(ctx context.Context, staged string, stagedSize int64, tail []byte, final string,
-	opts blob.PutOptions) (blob.Info, error) {
+func (f *Folder) publish(ctx context.Context, staged blob.Staged, tail []byte, final string, opts blob.PutOptions) (blob.Info, error) {
+	kept, err := staged.Kept()
+	if err != nil {
+		return blob.Info{}, err
+	}
 	if opts.IfMatch != "" {
 		return blob.Info{}, fault.New(fault.User, "publish takes no if-match")
 	}
@@ -33,23 +35,27 @@ func (f *Folder) publish(ctx context.Context, staged string, stagedSize int64, t
 	if f.taken(final) {
 		return blob.Info{}, exists()
 	}
-	file, v, err := f.open(staged, os.O_RDWR)
+	file, v, err := f.open(staged.Name, os.O_RDWR)
 	if errors.Is(err, os.ErrPermission) { // somebody else's file can still be copied
-		file, v, err = f.open(staged, os.O_RDONLY)
+		file, v, err = f.open(staged.Name, os.O_RDONLY)
 	}
 	if err != nil {
 		return blob.Info{}, err
 	}
 	defer file.Close()
-	if v.info.Size != stagedSize {
-		return blob.Info{}, fault.New(fault.Corrupt, "%s has %d bytes, %d were staged", staged, v.info.Size, stagedSize)
+	if v.info.Size != staged.Size {
+		return blob.Info{}, fault.New(fault.Corrupt, "%s has %d bytes, %d were staged", staged.Name, v.info.Size, staged.Size)
 	}
 	if err := f.makeDirs(path.Dir(final)); err != nil {
 		return blob.Info{}, err
 	}
-	err = f.grow(file, v, staged, tail, final, opts)
+	if kept == staged.Size {
+		err = f.grow(file, v, staged.Name, tail, final, opts)
+	} else {
+		err = errCopy
+	}
 	if errors.Is(err, errCopy) {
-		return f.publishCopy(ctx, file, stagedSize, tail, final, opts)
+		return f.publishCopy(ctx, file, kept, tail, final, opts)
 	}
 	if err != nil {
 		return blob.Info{}, err
