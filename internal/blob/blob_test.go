@@ -188,6 +188,20 @@ func TestReaderAtRequests(t *testing.T) {
 	if n := c.requests(); n != 1 {
 		t.Errorf("one block wanted ten times costs %d requests", n)
 	}
+	small, err := blob.NewReaderAt(t.Context(), c, info, blob.ReaderAtOptions{BlockBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(small, len(body)-8, 8)
+	read(small, len(body)-900_000, 899_992)
+	read(small, len(body)-1_000_000, 50_000)
+	var bytes int64
+	for _, get := range c.gets {
+		bytes += get.Length
+	}
+	if n := c.requests(); n != 3 || bytes > 1_000_000+2*64<<10 {
+		t.Errorf("a long footer and what lies before it, in small blocks, cost %d requests and %d bytes", n, bytes)
+	}
 }
 
 // TestReaderAtFails: a failed block is not remembered.

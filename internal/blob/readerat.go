@@ -33,9 +33,10 @@ type ReaderAt struct {
 	info   Info
 	direct ReadAtCloser // of a bucket with RandomAccess
 
-	mu     sync.Mutex
-	blocks map[int64]*block
-	recent *list.List // of *block, most recent first
+	mu         sync.Mutex
+	blockBytes int64
+	blocks     map[int64]*block
+	recent     *list.List // of *block, most recent first
 	blocksMax,
 	ahead int // blocks the next sequential miss fetches
 	next int64 // the block a sequential reader misses next
@@ -52,15 +53,20 @@ type block struct {
 
 // ReaderAtOptions are the cache's measures.
 type ReaderAtOptions struct {
-	CacheBytes int // 0 is 24 MiB; at least two requests' worth is kept
+	CacheBytes int // 0 is 24 MiB, or as many blocks of another size; at least two requests' worth is kept
+	// BlockBytes is what one small read fetches, 0 is 1 MiB. Less is for those who read few bytes and pay for each.
+	BlockBytes int
 }
 
 // NewReaderAt opens the version of the object that info describes. The caller closes it.
 func NewReaderAt(ctx context.Context, b Bucket, info Info, o ReaderAtOptions) (*ReaderAt, error) {
-	r := &ReaderAt{ctx: ctx, bucket: b, info: info, blocks: map[int64]*block{}, recent: list.New(), ahead: 1, next: -1}
-	r.blocksMax = cacheBlocksDefault
+	r := &ReaderAt{ctx: ctx, bucket: b, info: info, blocks: map[int64]*block{}, recent: list.New(), ahead: 1, next: -1,
+		blockBytes: blockBytes, blocksMax: cacheBlocksDefault}
+	if o.BlockBytes > 0 {
+		r.blockBytes = int64(o.BlockBytes)
+	}
 	if o.CacheBytes > 0 {
-		r.blocksMax = max(o.CacheBytes/blockBytes, 2*aheadBlocksMax)
+		r.blocksMax = max(o.CacheBytes/int(r.blockBytes), 2*aheadBlocksMax)
 	}
 	if random, ok := Power[RandomAccess](b); ok {
 		direct, opened, err := random.OpenAt(ctx, info.Name, info.ETag)
@@ -103,7 +109,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	}
 	var n int
 	var err error
-	if len(want) >= aheadBlocksMax*blockBytes {
+	if len(want) >= aheadBlocksMax*int(r.blockBytes) {
 		n, err = r.fetch(want, off)
 	} else {
 		n, err = r.cached(want, off)
@@ -135,8 +141,8 @@ func (r *ReaderAt) fetch(p []byte, off int64) (int, error) {
 func (r *ReaderAt) cached(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		at := off + int64(n)
-		index := at / blockBytes
-		last := (off + int64(len(p)) - 1) / blockBytes
+		index := at / r.blockBytes
+		last := (off + int64(len(p)) - 1) / r.blockBytes
 		b := r.block(index, int(last-index)+1)
 		select {
 		case <-b.done:
@@ -146,7 +152,7 @@ func (r *ReaderAt) cached(p []byte, off int64) (n int, err error) {
 		if b.err != nil {
 			return n, b.err
 		}
-		n += copy(p[n:], b.data[at-index*blockBytes:])
+		n += copy(p[n:], b.data[at-index*r.blockBytes:])
 	}
 	return n, nil
 }
@@ -173,7 +179,7 @@ func (r *ReaderAt) block(index int64, need int) *block {
 
 // reserve enters up to n blocks from index on that nobody holds; the caller holds mu and must fill them.
 func (r *ReaderAt) reserve(index int64, n int) (run []*block) {
-	for i := index; i < index+int64(min(n, aheadBlocksMax)) && i*blockBytes < r.info.Size && r.blocks[i] == nil; i++ {
+	for i := index; i < index+int64(min(n, aheadBlocksMax)) && i*r.blockBytes < r.info.Size && r.blocks[i] == nil; i++ {
 		b := &block{index: i, done: make(chan struct{})}
 		b.place = r.recent.PushFront(b)
 		r.blocks[i] = b
@@ -202,14 +208,14 @@ func (b *block) full() bool {
 // fill fetches a run of adjacent blocks with one request. Failed blocks leave the cache, so that a later read
 // tries again.
 func (r *ReaderAt) fill(run []*block) {
-	start := run[0].index * blockBytes
-	end := min((run[len(run)-1].index+1)*blockBytes, r.info.Size)
+	start := run[0].index * r.blockBytes
+	end := min((run[len(run)-1].index+1)*r.blockBytes, r.info.Size)
 	data := make([]byte, end-start)
 	_, err := r.fetch(data, start)
 	for i, b := range run {
 		if b.err = err; err == nil {
 			// Copies, so that an evicted neighbour's memory is free; a single block is taken as it is.
-			b.data = data[int64(i)*blockBytes : min(int64(i+1)*blockBytes, int64(len(data)))]
+			b.data = data[int64(i)*r.blockBytes : min(int64(i+1)*r.blockBytes, int64(len(data)))]
 			if len(run) > 1 {
 				b.data = append([]byte(nil), b.data...)
 			}
@@ -265,8 +271,8 @@ func (r *ReaderAt) spans(ranges []Range) (spans []Range) {
 		if each.Length <= 0 || each.Offset < 0 || each.Offset >= r.info.Size {
 			continue
 		}
-		first := each.Offset / blockBytes
-		last := (min(each.Offset+each.Length, r.info.Size) - 1) / blockBytes
+		first := each.Offset / r.blockBytes
+		last := (min(each.Offset+each.Length, r.info.Size) - 1) / r.blockBytes
 		spans = append(spans, Range{first, last - first + 1})
 	}
 	slices.SortFunc(spans, func(a, b Range) int { return cmp.Compare(a.Offset, b.Offset) })

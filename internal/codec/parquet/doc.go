@@ -4,7 +4,8 @@
 // Writer cuts slabs into pages, encodes, compresses and streams them; what it leaves behind ends with the data. The
 // FileMeta that Close returns says where each page lies. Footer turns it, with the schema of the whole data set, into
 // the bytes that make the data a file: columns that the data lacks become null chunks, columns may change their order
-// and their names. Rewrite re-encodes the columns whose type turned out another, and copies the rest.
+// and their names. Rewrite re-encodes the columns whose type turned out another, and copies the rest. MetaOf is the way
+// back: what a finished file says of its data, to be given another footer.
 //
 // Invariants:
 //   - Pages begin at row boundaries. A row group's chunks have one kind each; another kind begins a new row group.

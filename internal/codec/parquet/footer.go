@@ -27,9 +27,20 @@ type FooterOptions struct {
 // Range is a run of bytes of the data part.
 type Range struct{ Offset, Bytes int64 }
 
-// Settled tells whether Footer alone makes m a file of schema s: every column that the data has is one of s in the same
-// form. Otherwise Rewrite is needed first.
+// Settled tells whether Footer alone makes of m what its items written with schema s would have made: it Fits, and no
+// value that s has a column for lies in the Extra column. Otherwise Rewrite is needed first.
 func Settled(m *FileMeta, s *column.Schema) bool {
+	for i := range m.Groups {
+		if from := m.Schemas[m.Groups[i].Schema]; from != s && column.Compare(from, s) == column.Rebuild {
+			return false
+		}
+	}
+	return Fits(m, s)
+}
+
+// Fits tells whether every column that the data has is one of s in the same form, so that Footer makes it a file of s.
+// What s has a column for and lies in the Extra column stays there: the items that come back are the same.
+func Fits(m *FileMeta, s *column.Schema) bool {
 	leaves, err := leavesOf(s)
 	if err != nil {
 		return false
@@ -41,11 +52,7 @@ func Settled(m *FileMeta, s *column.Schema) bool {
 			continue
 		}
 		checked[m.Groups[i].Schema] = true
-		from := m.Schemas[m.Groups[i].Schema]
-		if from != s && column.Compare(from, s) == column.Rebuild {
-			return false
-		}
-		old, err := leavesOf(from)
+		old, err := leavesOf(m.Schemas[m.Groups[i].Schema])
 		if err != nil {
 			return false
 		}
@@ -81,9 +88,9 @@ func NeedLevels(m *FileMeta, s *column.Schema) ([]Range, error) {
 }
 
 // Footer returns the bytes that, behind the data part, make it a file of schema s: null chunks for the columns it
-// lacks, page indexes and metadata in the order of s. m must be Settled for s. The same arguments give the same bytes.
+// lacks, page indexes and metadata in the order of s. m must fit s. The same arguments give the same bytes.
 func Footer(m *FileMeta, s *column.Schema, f FooterOptions) (tail []byte, err error) {
-	if !Settled(m, s) {
+	if !Fits(m, s) {
 		return nil, fault.New(fault.Bug, "footer for a schema that the data must be rewritten for")
 	}
 	if _, taken := f.KeyValue[SchemaKey]; taken {
@@ -240,7 +247,7 @@ func (b *footerBuilder) derive(x *expander, from *ChunkMeta, page int, sibling *
 	if _, err := b.staged.ReadAt(bytes, p.Offset); err != nil && err != io.EOF {
 		return fault.At(err, fault.Place{Offset: p.Offset})
 	}
-	raw, err := openPage(x, bytes, from.Codec)
+	raw, slots, err := openPage(x, bytes, from.Codec)
 	if err != nil {
 		return fault.At(err, fault.Place{Offset: p.Offset})
 	}
@@ -249,7 +256,7 @@ func (b *footerBuilder) derive(x *expander, from *ChunkMeta, page int, sibling *
 		return fault.At(err, fault.Place{Offset: p.Offset})
 	}
 	d := deriver{leaf: sibling, depth: depth}
-	if !d.page(&rep, &def, int(p.Slots), &c.rep, &c.def) {
+	if !d.page(&rep, &def, slots, &c.rep, &c.def) {
 		return fault.At(fault.New(fault.Corrupt, "levels of %s end early", sibling.name()), fault.Place{Offset: p.Offset})
 	}
 	c.rows += d.rows

@@ -106,7 +106,7 @@ func Verify(r io.ReaderAt, size int64, m *FileMeta) error {
 			return fault.New(fault.Corrupt, "row group %d has %d rows, written were %d", g, group.NumRows, m.Groups[g].Rows)
 		}
 		for i := range group.Columns {
-			if err := p.verifyChunk(group, i); err != nil {
+			if _, err := p.pageLocations(group, i); err != nil {
 				return fault.At(err, fault.Place{Path: p.leaves[i].path, Offset: chunkStart(&group.Columns[i].MetaData)})
 			}
 		}
@@ -114,35 +114,36 @@ func Verify(r io.ReaderAt, size int64, m *FileMeta) error {
 	return nil
 }
 
-// verifyChunk walks the chunk's offset index: pages follow each other from the chunk's first byte to its last.
-func (p *Reader) verifyChunk(group *format.RowGroup, i int) error {
+// pageLocations reads the chunk's offset index and walks it: pages follow each other from the chunk's first byte to its
+// last.
+func (p *Reader) pageLocations(group *format.RowGroup, i int) ([]format.PageLocation, error) {
 	chunk := &group.Columns[i]
 	start, end := chunkStart(&chunk.MetaData), chunkStart(&chunk.MetaData)+chunk.MetaData.TotalCompressedSize
 	if chunk.OffsetIndexOffset < end || chunk.OffsetIndexLength <= 0 ||
 		chunk.OffsetIndexOffset+int64(chunk.OffsetIndexLength) > p.end {
-		return fault.New(fault.Corrupt, "offset index lies at byte %d", chunk.OffsetIndexOffset)
+		return nil, fault.New(fault.Corrupt, "offset index lies at byte %d", chunk.OffsetIndexOffset)
 	}
 	raw := make([]byte, chunk.OffsetIndexLength)
 	if err := readAt(p.file, raw, chunk.OffsetIndexOffset); err != nil {
-		return err
+		return nil, err
 	}
 	var index format.OffsetIndex
 	if err := parseThrift(raw, &index); err != nil {
-		return err
+		return nil, err
 	}
 	at, row := chunk.MetaData.DataPageOffset, int64(-1)
 	if at < start || len(index.PageLocations) == 0 {
-		return fault.New(fault.Corrupt, "chunk has %d pages from byte %d", len(index.PageLocations), at)
+		return nil, fault.New(fault.Corrupt, "chunk has %d pages from byte %d", len(index.PageLocations), at)
 	}
 	for _, page := range index.PageLocations {
-		if page.Offset != at || page.FirstRowIndex <= row || page.FirstRowIndex >= group.NumRows {
-			return fault.New(fault.Corrupt, "page of row %d lies at byte %d, expected at %d", page.FirstRowIndex,
+		if page.Offset != at || page.CompressedPageSize <= 0 || page.FirstRowIndex <= row || page.FirstRowIndex >= group.NumRows {
+			return nil, fault.New(fault.Corrupt, "page of row %d lies at byte %d, expected at %d", page.FirstRowIndex,
 				page.Offset, at)
 		}
 		at, row = at+int64(page.CompressedPageSize), page.FirstRowIndex
 	}
 	if at != end {
-		return fault.New(fault.Corrupt, "pages end at byte %d, their chunk at %d", at, end)
+		return nil, fault.New(fault.Corrupt, "pages end at byte %d, their chunk at %d", at, end)
 	}
-	return nil
+	return index.PageLocations, nil
 }

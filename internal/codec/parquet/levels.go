@@ -11,19 +11,20 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// openPage parses, checks and expands a page of ours that lies in memory.
-func openPage(x *expander, p []byte, codec format.CompressionCodec) ([]byte, error) {
-	head, body, err := splitPage(p)
+// openPage parses, checks and expands a page of ours that lies in memory, and tells its level pairs.
+func openPage(x *expander, p []byte, codec format.CompressionCodec) (body []byte, slots int, err error) {
+	head, packed, err := splitPage(p)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if head.Type != format.DataPage || head.CRC != int32(crc32.ChecksumIEEE(body)) {
-		return nil, fault.New(fault.Corrupt, "page checksum differs")
+	if head.Type != format.DataPage || head.CRC != int32(crc32.ChecksumIEEE(packed)) {
+		return nil, 0, fault.New(fault.Corrupt, "page checksum differs")
 	}
 	if head.UncompressedPageSize < 0 || head.UncompressedPageSize > pageBytesLimit {
-		return nil, fault.New(fault.Corrupt, "page says %d bytes", head.UncompressedPageSize)
+		return nil, 0, fault.New(fault.Corrupt, "page says %d bytes", head.UncompressedPageSize)
 	}
-	return x.expand(nil, codec, body, int(head.UncompressedPageSize))
+	body, err = x.expand(nil, codec, packed, int(head.UncompressedPageSize))
+	return body, int(head.DataPageHeader.V.NumValues), err
 }
 
 // pageBytesLimit is the largest page that is read: ours are far smaller, but for one value of 400 KB and more.

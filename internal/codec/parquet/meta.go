@@ -51,7 +51,7 @@ type PageMeta struct {
 	Offset   int64
 	Bytes    int32
 	Row      int64 // first row, counted in the row group
-	Slots    int32
+	Slots    int32 // level pairs, slotsUnknown where only the page itself says
 	Nulls    int32
 	Encoding format.Encoding
 	Bounds   Bounds

@@ -77,12 +77,16 @@ type Reader struct {
 // Open reads the footer of a file of size bytes. A file that is no Parquet file or is damaged is an error of kind
 // Corrupt; an encrypted one, or a codec or type that is not read, of kind Unsupported.
 func Open(r io.ReaderAt, size int64, o ReadOptions) (*Reader, error) {
-	p := &Reader{o: o.filled(), file: r}
-	footer, err := readFooter(r, size)
+	footer, err := readFooter(r, size, true)
 	if err != nil {
 		return nil, err
 	}
-	p.end = size - 8 - int64(len(footer))
+	return open(r, size, footer, o)
+}
+
+// open is Open behind the reading of the footer.
+func open(r io.ReaderAt, size int64, footer []byte, o ReadOptions) (p *Reader, err error) {
+	p = &Reader{o: o.filled(), file: r, end: size - 8 - int64(len(footer))}
 	if p.meta, err = parseFooter(footer); err != nil {
 		return nil, fault.At(err, fault.Place{Offset: p.end})
 	}
@@ -99,14 +103,16 @@ func Open(r io.ReaderAt, size int64, o ReadOptions) (*Reader, error) {
 	return p, nil
 }
 
-// readFooter returns the footer's thrift bytes.
-func readFooter(r io.ReaderAt, size int64) ([]byte, error) {
+// readFooter returns the footer's thrift bytes. head asks that the file begins as it should, too.
+func readFooter(r io.ReaderAt, size int64, head bool) ([]byte, error) {
 	if size < 12 {
 		return nil, fault.New(fault.Corrupt, "%d bytes are no parquet file", size)
 	}
-	head, tail := make([]byte, 4), make([]byte, 8)
-	if err := readAt(r, head, 0); err != nil {
-		return nil, err
+	first, tail := []byte(magic), make([]byte, 8)
+	if head {
+		if err := readAt(r, first, 0); err != nil {
+			return nil, err
+		}
 	}
 	if err := readAt(r, tail, size-8); err != nil {
 		return nil, err
@@ -114,8 +120,8 @@ func readFooter(r io.ReaderAt, size int64) ([]byte, error) {
 	if string(tail[4:]) == "PARE" {
 		return nil, fault.New(fault.Unsupported, "file is encrypted")
 	}
-	if string(head) != magic {
-		return nil, fault.New(fault.Corrupt, "no parquet file: it begins with %q", head)
+	if string(first) != magic {
+		return nil, fault.New(fault.Corrupt, "no parquet file: it begins with %q", first)
 	}
 	if string(tail[4:]) != magic {
 		return nil, fault.At(fault.New(fault.Corrupt, "parquet file is cut off: it ends with %q", tail[4:]),

@@ -219,7 +219,7 @@ func (w *Writer) derive(c, sibling *chunkWriter, depth int) error {
 	var x expander
 	for i := range sibling.pages {
 		p := &sibling.pages[i]
-		raw, err := openPage(&x, p.bytes, w.compress.codec)
+		raw, slots, err := openPage(&x, p.bytes, w.compress.codec)
 		if err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func (w *Writer) derive(c, sibling *chunkWriter, depth int) error {
 			return err
 		}
 		d := deriver{depth: depth, leaf: &sibling.leaf}
-		if !d.page(&rep, &def, p.slots, &c.rep, &c.def) {
+		if !d.page(&rep, &def, slots, &c.rep, &c.def) {
 			return fault.New(fault.Bug, "levels of %s end early", sibling.leaf.name())
 		}
 		c.rows += d.rows

@@ -41,7 +41,7 @@ func TestLibraryReadsOurPages(t *testing.T) {
 	}
 }
 
-func libraryValues(t *testing.T, f *parquet.File, leaf int) []string {
+func libraryValues(t tester, f *parquet.File, leaf int) []string {
 	var out []string
 	for _, g := range f.RowGroups() {
 		pages := g.ColumnChunks()[leaf].Pages()
