@@ -310,6 +310,9 @@ func (a *app) dryRun(ctx context.Context, r *job.Request) error {
 	for _, line := range preview.Costs {
 		fmt.Fprintf(a.out, "  %s\n", line)
 	}
+	if preview.Widens > 0 {
+		fmt.Fprintf(a.out, "  widens    %s files of before, if there are new columns\n", countText(int64(preview.Widens)))
+	}
 	if preview.Resumes {
 		fmt.Fprintln(a.out, "  it would go on with an unfinished plan of the same settings")
 	}

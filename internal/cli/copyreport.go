@@ -59,6 +59,9 @@ func (a *app) showCopy(raw []byte) error {
 	if r.Columns > 0 {
 		fmt.Fprintf(a.out, "  columns      %d\n", r.Columns)
 	}
+	if r.Widened > 0 {
+		fmt.Fprintf(a.out, "  widened      %s files of before, by the new columns\n", countText(int64(r.Widened)))
+	}
 	if r.Native != nil {
 		showExported(a.out, r.Native)
 	}

@@ -242,6 +242,9 @@ func (a *app) showVersion(r job.VersionRecord, first bool) {
 	if r.Removed > 0 {
 		text += fmt.Sprintf(", %s replaced", countText(int64(r.Removed)))
 	}
+	if r.Widened > 0 {
+		text += fmt.Sprintf(", %s widened", countText(int64(r.Widened)))
+	}
 	if r.State != "visible" {
 		text += ", being published by plan " + r.Plan
 	}

@@ -40,8 +40,8 @@ type Version struct {
 	Options     json.RawMessage            `json:"options,omitempty"`   // of the format, for reading back
 	Added       []File                     `json:"added"`
 	Removed     []string                   `json:"removed,omitempty"`
-	Items       int64                      `json:"items"`       // in Added
-	Fingerprint string                     `json:"fingerprint"` // of Added
+	Items       int64                      `json:"items"`       // in Added, those of earlier versions left out
+	Fingerprint string                     `json:"fingerprint"` // of the same
 	Extra       map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
@@ -54,6 +54,9 @@ type File struct {
 	MD5         string                     `json:"md5,omitempty"`       // base64, of the object as stored, where a manifest wants it
 	Partition   []string                   `json:"partition,omitempty"` // texts of the partition columns, unescaped; NullPartition for none
 	Constants   map[string]json.RawMessage `json:"constants,omitempty"` // attributes every item of the file has, kept out of it
+
+	// From names the file of an earlier version, removed by this one, whose data this file has under a wider schema.
+	From string `json:"from,omitempty"`
 
 	Options json.RawMessage `json:"-"` // of the version that added it
 }
@@ -152,14 +155,19 @@ func decode(name string, n int, body []byte) (*Version, error) {
 	if v.Number != n {
 		return nil, fault.New(fault.Corrupt, "%s holds version %d", name, v.Number)
 	}
+	gone := make(map[string]bool, len(v.Removed))
+	for _, removed := range v.Removed {
+		if err := blob.CheckName(removed); err != nil {
+			return nil, fault.New(fault.Corrupt, "%s names a file %q: %w", name, removed, err)
+		}
+		gone[removed] = true
+	}
 	for _, f := range v.Added {
 		if err := blob.CheckName(f.Name); err != nil {
 			return nil, fault.New(fault.Corrupt, "%s names a file %q: %w", name, f.Name, err)
 		}
-	}
-	for _, removed := range v.Removed {
-		if err := blob.CheckName(removed); err != nil {
-			return nil, fault.New(fault.Corrupt, "%s names a file %q: %w", name, removed, err)
+		if f.From != "" && !gone[f.From] {
+			return nil, fault.New(fault.Corrupt, "%s carries over %q, which it does not remove", name, f.From)
 		}
 	}
 	return &v, nil
@@ -219,6 +227,15 @@ func (s *Set) Show(ctx context.Context, v Version) error {
 	}
 	_, err = commit.Put(ctx, s.Root, s.shown(v.Number, v.Format), body, commit.Options{})
 	return err
+}
+
+// ByName indexes the live files.
+func (s *Set) ByName() map[string]File {
+	files := make(map[string]File, len(s.Files))
+	for _, f := range s.Files {
+		files[f.Name] = f
+	}
+	return files
 }
 
 // Next is the number that a new version gets.

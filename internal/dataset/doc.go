@@ -6,6 +6,7 @@
 //	<n>.decided  put if absent by commit.Put: fixes what version n adds and removes; exactly one plan wins n
 //	<n>.shown    the manifest, put when all of that is visible: readers of ours see version n from then on
 //
-// Everything between the two is a roll-forward that any process may repeat. Formats are in docs/formats/dataset.md.
+// A file that gets columns is removed, and added under another name (File.From). Everything between the two is a
+// roll-forward that any process may repeat. Formats are in docs/formats/dataset.md.
 // It imports commit, blob, item and fault.
 package dataset

@@ -195,6 +195,11 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 	write(t, in("last", "a.json"), last)
 	write(t, in("last", "b.json"), lines(n, shifted(60)))
 	deduped := printOf(t, w, source.Spec{Address: in("last"), Form: source.DynamoDBJSON})
+	// What is appended has attributes that the files there lack, also in a map they have.
+	write(t, in("wider", "a.json"), []byte(strings.NewReplacer(`"tags":`, `"colour":{"S":"red"},"tags":`, `"deep"`, `"deeper"`).Replace(string(lines(n, shifted(2000))))))
+	wider := []string{"--into", "append", "--from-format", "dynamodb-json"}
+	widened := plain
+	widened.Merge(printOf(t, w, source.Spec{Address: in("wider"), Form: source.DynamoDBJSON}))
 	list := []scenario{
 		{name: "export parquet", suffix: ".parquet", args: export(), points: 40, copies: true, rows: 3 * n, want: all},
 		{name: "export partitioned", suffix: ".parquet", args: export("--partition", "region"), points: 40, copies: true, rows: 3 * n, want: all},
@@ -203,6 +208,8 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 		{name: "convert with rewrite", suffix: ".parquet", args: convert(in("export-mixed")), points: 35, copies: true, rows: 3 * n, want: all},
 		{name: "convert replace", suffix: ".parquet", args: convert(in("export-mixed"), "--into", "replace"), prepare: standing, points: 25,
 			copies: true, rows: 3 * n, base: 2 * n, want: all},
+		{name: "convert append wider", suffix: ".parquet", args: convert(in("wider"), wider...), prepare: standing, points: 30, copies: true, rows: 3 * n,
+			base: 2 * n, want: widened},
 		{name: "import duplicates", args: load(in("twice"), "--from-format", "dynamodb-json", "--key", "pk"), points: 35, rows: n + 60, want: deduped},
 		{name: "import", args: load(in("export-mixed"), "--key", "pk"), points: 15, rows: 3 * n, want: all},
 		{name: "import if-absent", args: load(in("twice"), "--from-format", "dynamodb-json", "--key", "pk", "--mode", "if-absent"), points: 20, rows: n + 60, want: deduped},
@@ -213,7 +220,9 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 	list = append(list,
 		scenario{name: "export parquet to S3", suffix: ".parquet", args: export(), points: 14, copies: true, rows: 3 * n, want: all, remote: remote, remoteDir: remoteDir},
 		scenario{name: "convert with rewrite to S3", suffix: ".parquet", args: convert(in("export-mixed")), points: 12, copies: true, rows: 3 * n, want: all,
-			remote: remote, remoteDir: remoteDir})
+			remote: remote, remoteDir: remoteDir},
+		scenario{name: "convert append wider on S3", suffix: ".parquet", args: convert(in("wider"), wider...), prepare: standing, points: 10, copies: true, rows: 3 * n,
+			base: 2 * n, want: widened, remote: remote, remoteDir: remoteDir})
 	if !testing.Short() {
 		write(t, in("large", "a.json"), lines(48, large))
 		inParts := scenario{suffix: ".parquet", args: convert(in("large"), "--compression", "none", "--from-format", "dynamodb-json"), rows: 48, points: 10, copies: true,

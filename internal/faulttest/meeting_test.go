@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,19 +20,27 @@ func TestCommitsMeet(t *testing.T) {
 		"dynamodbjson": {"--format", "dynamodb-json"},
 		"partitions":   {"--partition", "region"},
 		"replace":      {"--into", "replace"},
+		"widen":        {"--into", "append"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := scratch(t)
 			in := filepath.Join(dir, "in")
 			write(t, filepath.Join(in, "a.jsonl"), regional(0))
-			write(t, filepath.Join(in, "b.jsonl"), regional(30))
+			write(t, filepath.Join(in, "b.jsonl"), bytes.ReplaceAll(regional(30), []byte(`"n":`), []byte(`"wide":{"BOOL":true},"n":`)))
 			meet := func(slow, fast int) (calls []string) {
 				dest := filepath.Join(dir, fmt.Sprintf("dest-%d-%d", slow, fast))
-				if name == "replace" {
+				from, rounds := in, 1
+				switch name {
+				case "replace":
 					must(t, "convert", filepath.Join(in, "a.jsonl"), dest)
+				case "partitions":
+					rounds = 2
+				case "widen":
+					must(t, "convert", filepath.Join(in, "a.jsonl"), dest, "--key", "id")
+					from, rounds = filepath.Join(in, "b.jsonl"), 2
 				}
-				plan := runTasks(t, must(t, append([]string{"plan", "convert", in, dest, "--key", "id"}, args...)...).text("plan"))
+				plan := runTasks(t, must(t, append([]string{"plan", "convert", from, dest, "--key", "id"}, args...)...).text("plan"), rounds)
 				calls = meetAt(t, plan, slow, fast)
 				must(t, "verify", in, dest, "--state", filepath.Join(dir, "state"))
 				if err := os.RemoveAll(dest); err != nil {
@@ -91,29 +100,37 @@ func meetAt(t *testing.T, plan string, slow, fast int) []string {
 	return calls
 }
 
-// runTasks runs every round of a plan but its last commit, and returns the plan whose commit that is.
-func runTasks(t *testing.T, plan string) string {
+// runTasks runs the rounds of a plan but the last commit, and returns the plan whose commit that is.
+func runTasks(t *testing.T, plan string, rounds int) string {
 	t.Helper()
-	for {
-		for i := 0; ; i++ {
-			o := inside(nil, "task", "--plan", plan, "--index", fmt.Sprint(i))
-			if o.code == 64 && strings.Contains(o.String(), "has tasks 0 to") {
-				break
-			}
-			if o.code != 0 {
-				t.Fatal(o)
-			}
-		}
-		made := string(read(t, filepath.Join(plan, "plan")))
-		if !strings.Contains(made, `"partition"`) || strings.Contains(made, `"stage"`) {
+	for ; rounds > 1; rounds-- {
+		plan = commitAgain(t, tasksOf(t, plan))
+	}
+	return tasksOf(t, plan)
+}
+
+// tasksOf runs the tasks of one round.
+func tasksOf(t *testing.T, plan string) string {
+	t.Helper()
+	for i := 0; ; i++ {
+		o := inside(nil, "task", "--plan", plan, "--index", fmt.Sprint(i))
+		if o.code == 64 && strings.Contains(o.String(), "has tasks 0 to") {
 			return plan
 		}
-		o := inside(nil, "commit", "--plan", plan)
-		if o.code != 76 {
+		if o.code != 0 {
 			t.Fatal(o)
 		}
-		plan = o.text("plan")
 	}
+}
+
+// commitAgain commits a round that asks for another, and returns that.
+func commitAgain(t *testing.T, plan string) string {
+	t.Helper()
+	o := inside(nil, "commit", "--plan", plan)
+	if o.code != 76 {
+		t.Fatal(o)
+	}
+	return o.text("plan")
 }
 
 // regional is thirty lines of items with a region, from number first on.

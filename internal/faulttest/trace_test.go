@@ -41,7 +41,8 @@ type trace struct {
 	mu    sync.Mutex
 	calls []string // "put plans/x/plan"
 
-	look func(call string) // is called before each call; nil looks at nothing
+	look func(call string)        // is called before each call; nil looks at nothing
+	read func(name string, n int) // is called with bytes of bodies as they come; nil counts nothing
 }
 
 func traceFromEnvironment() (*trace, error) {
@@ -151,7 +152,23 @@ func (b *tracedBucket) Head(ctx context.Context, name string) (blob.Info, error)
 
 func (b *tracedBucket) Get(ctx context.Context, name string, o blob.ReadOptions) (io.ReadCloser, blob.Info, error) {
 	defer b.t.end(b.t.begin("get", name))
-	return b.below.Get(ctx, name, o)
+	r, info, err := b.below.Get(ctx, name, o)
+	if err == nil && b.t.read != nil {
+		r = &countedBody{r, func(n int) { b.t.read(name, n) }}
+	}
+	return r, info, err
+}
+
+// countedBody tells how many bytes are read.
+type countedBody struct {
+	io.ReadCloser
+	read func(n int)
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read(n)
+	return n, err
 }
 
 func (b *tracedBucket) Put(ctx context.Context, name string, body []byte, o blob.PutOptions) (blob.Info, error) {

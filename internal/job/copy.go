@@ -156,7 +156,7 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 	}
 	j.set.Dest = j.at.String() // whole: a task of the plan may run in another working directory
 	j.src.set(src)
-	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set),
+	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), mayWiden: j.mayWiden, sources: []source.Source{src}, Spec: plan.Spec{Verb: verb, Source: marshal(j.spec), Settings: marshal(j.set),
 		Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: env.Version, Stands: j.stands,
 		Tasks: func(ctx context.Context) ([]json.RawMessage, error) { return j.firstTasks(ctx, src) }}}
 	if len(j.set.Objects.Named()) > 0 {
@@ -367,6 +367,7 @@ type taskResult struct {
 	Recoded     int64       `json:"recodedBytes,omitempty"`
 	Copied      int64       `json:"copiedBytes,omitempty"`
 	Losses      losses      `json:"losses,omitempty"`
+	Widened     []widened   `json:"widened,omitempty"`
 
 	// Of overlays.
 	Changes int64        `json:"changes,omitempty"` // read

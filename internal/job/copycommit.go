@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec/parquet"
@@ -41,25 +42,7 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 	if v != nil {
 		return j.publish(ctx, c, set, *v, made)
 	}
-	var schema *column.Schema
-	if j.set.Form == source.Parquet || j.set.spills() && j.set.firstStage() {
-		if schema, err = j.union(ctx, set, made); err != nil {
-			return plan.Outcome{}, err
-		}
-	}
-	if j.set.spills() && j.set.firstStage() {
-		return j.gatherRound(ctx, c, made, schema)
-	}
-	if j.set.Form == source.Parquet {
-		rewrite, err := j.unsettled(ctx, made, schema)
-		if err != nil {
-			return plan.Outcome{}, err
-		}
-		if len(rewrite) > 0 {
-			return j.rewriteRound(ctx, c, made, schema, rewrite)
-		}
-	}
-	proposed, err := j.version(ctx, c, set, made, schema)
+	proposed, next, err := j.propose(ctx, c, set, made)
 	if fault.KindOf(err) == fault.Conflict {
 		// What stands in the way may be this very plan's: another process that commits it was faster since the look above.
 		if set, v, err := j.decided(ctx, c.Plan.ID); err != nil || v != nil {
@@ -69,8 +52,8 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 			return j.publish(ctx, c, set, *v, made)
 		}
 	}
-	if err != nil {
-		return plan.Outcome{}, err
+	if err != nil || next.Next != nil {
+		return next, err
 	}
 	stands, won, err := set.Decide(ctx, proposed)
 	if err != nil {
@@ -81,6 +64,30 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 			"run the same command again")
 	}
 	return j.publish(ctx, c, set, stands, made)
+}
+
+// propose makes the version to decide, or asks for the round that has to come before.
+func (j *copyJob) propose(ctx context.Context, c *plan.Committing, set *dataset.Set, made *carried) (v dataset.Version, next plan.Outcome, err error) {
+	if err := j.admits(ctx, set, c.Plan.ID); err != nil {
+		return v, next, err
+	}
+	var schema *column.Schema
+	if j.set.Form == source.Parquet || j.set.spills() && j.set.firstStage() {
+		if schema, err = j.union(ctx, set, made); err != nil {
+			return v, next, err
+		}
+	}
+	if j.set.spills() && j.set.firstStage() {
+		next, err = j.gatherRound(ctx, c, set, made, schema)
+		return v, next, err
+	}
+	if j.set.Form == source.Parquet {
+		if next, err = j.rewriteRound(ctx, c, set, made, schema); err != nil || next.Next != nil {
+			return v, next, err
+		}
+	}
+	v, err = j.version(ctx, c, set, made, schema)
+	return v, next, err
 }
 
 // decided loads the history as it is now, and the version in it that the plan has decided, nil when it has not.
@@ -144,6 +151,7 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 		sum.Files = append(sum.Files, res.Staged.Files...)
 		sum.Recoded, sum.Copied = sum.Recoded+res.Recoded, sum.Copied+res.Copied
 		sum.Losses.addAll(res.Losses)
+		sum.Widened = append(sum.Widened, res.Widened...)
 		if !j.set.firstStage() && j.set.Stage != stageChanges {
 			continue
 		}
@@ -266,12 +274,9 @@ func (j *copyJob) union(ctx context.Context, set *dataset.Set, made *carried) (*
 			return nil, err
 		}
 	}
-	var base *column.Schema
-	if set.Last != nil && len(set.Last.Schema) > 0 && (j.set.Into == IntoAppend || j.set.Into == IntoReplacePartitions) {
-		var err error
-		if base, err = column.ParseSchema(set.Last.Schema); err != nil {
-			return nil, err
-		}
+	base, err := j.baseOf(set)
+	if err != nil {
+		return nil, err
 	}
 	o, err := j.set.columns(base)
 	if err != nil {
@@ -308,8 +313,18 @@ func (j *copyJob) unsettled(ctx context.Context, made *carried, schema *column.S
 	return rewrite, nil
 }
 
-func (j *copyJob) rewriteRound(ctx context.Context, c *plan.Committing, made *carried, schema *column.Schema, rewrite []int) (plan.Outcome, error) {
-	tasks := make([]json.RawMessage, 0, len(rewrite))
+// rewriteRound asks for a round when files have other columns than the union: those that were staged, or those that the
+// data set has.
+func (j *copyJob) rewriteRound(ctx context.Context, c *plan.Committing, set *dataset.Set, made *carried, schema *column.Schema) (plan.Outcome, error) {
+	rewrite, err := j.unsettled(ctx, made, schema)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	widen, err := j.cutWiden(set, made, schema, touchedBy(made.Files))
+	if err != nil || len(rewrite)+len(widen) == 0 {
+		return plan.Outcome{}, err
+	}
+	tasks := make([]json.RawMessage, 0, len(rewrite)+len(widen))
 	kept := make([]sink.File, 0, len(made.Files)-len(rewrite))
 	next := 0
 	for i, f := range made.Files {
@@ -323,10 +338,10 @@ func (j *copyJob) rewriteRound(ctx context.Context, c *plan.Committing, made *ca
 	hand.Files = kept
 	settings := j.set
 	settings.Stage = stageRewrite
-	return j.round(ctx, c, settings, &hand, schema, tasks)
+	return j.round(ctx, c, settings, &hand, schema, append(tasks, widen...))
 }
 
-func (j *copyJob) gatherRound(ctx context.Context, c *plan.Committing, made *carried, schema *column.Schema) (plan.Outcome, error) {
+func (j *copyJob) gatherRound(ctx context.Context, c *plan.Committing, set *dataset.Set, made *carried, schema *column.Schema) (plan.Outcome, error) {
 	_, parts, err := readIndexes(ctx, j.st.Bucket, made.Indexes, func(string) bool { return true })
 	if err != nil {
 		return plan.Outcome{}, err
@@ -340,7 +355,15 @@ func (j *copyJob) gatherRound(ctx context.Context, c *plan.Committing, made *car
 		}
 		settings.Cells = csvColumns(schema, stats)
 	}
-	return j.round(ctx, c, settings, made, schema, cutGather(parts))
+	touched := map[string]bool{}
+	for _, p := range parts {
+		touched[strings.Join(p.Segments, "/")] = true
+	}
+	widen, err := j.cutWiden(set, made, schema, touched)
+	if err != nil {
+		return plan.Outcome{}, err
+	}
+	return j.round(ctx, c, settings, made, schema, append(cutGather(parts), widen...))
 }
 
 // round makes the spec of a second round.

@@ -378,6 +378,7 @@ type carried struct {
 	Recoded     int64       `json:"recodedBytes,omitempty"`
 	Copied      int64       `json:"copiedBytes,omitempty"`
 	Losses      losses      `json:"losses,omitempty"`
+	Widened     []widened   `json:"widened,omitempty"` // files of the data set with the whole schema
 
 	// Of overlays: indexes of the changes by bucket and of the items put aside, the filter of changed keys.
 	Changes []string `json:"changes,omitempty"`

@@ -59,16 +59,22 @@ func (o *opened) open(ctx context.Context, env *Env, spec source.Spec) (source.S
 func (j *copyJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage, error) {
 	var res *taskResult
 	var err error
-	switch j.set.Stage {
-	case stageChanges:
+	var w widenTask
+	if j.set.Schema != nil {
+		_ = json.Unmarshal(a.Task.Body, &w) // of another kind it says nothing
+	}
+	switch {
+	case len(w.Widen) > 0:
+		res, err = j.widenTask(ctx, a, w)
+	case j.set.Stage == stageChanges:
 		res, err = j.changesTask(ctx, a)
-	case stageRead:
+	case j.set.Stage == stageRead:
 		res, err = j.readTask(ctx, a)
-	case stageMerge:
+	case j.set.Stage == stageMerge:
 		res, err = j.mergeTask(ctx, a)
-	case stageGather:
+	case j.set.Stage == stageGather:
 		res, err = j.gatherTask(ctx, a)
-	case stageRewrite:
+	case j.set.Stage == stageRewrite:
 		res, err = j.rewriteTask(ctx, a)
 	default:
 		err = fault.New(fault.Corrupt, "no stage %q", j.set.Stage)
@@ -316,14 +322,14 @@ func (j *copyJob) startingSchema(ctx context.Context) (*column.Schema, column.Sc
 
 // base is the schema of the data set that this job adds to, nil when there is none.
 func (j *copyJob) base(ctx context.Context) (*column.Schema, error) {
-	if j.set.Into != IntoAppend && j.set.Into != IntoReplacePartitions || j.set.Form != source.Parquet {
+	if !j.adds() {
 		return nil, nil
 	}
 	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
-	if err != nil || set.Last == nil {
+	if err != nil {
 		return nil, err
 	}
-	return column.ParseSchema(set.Last.Schema)
+	return j.baseOf(set)
 }
 
 // sinkWish is what differs between the sinks of one job.
@@ -422,6 +428,14 @@ func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
 	if res.Dead != nil {
 		sizes[res.Dead.Staged] = res.Dead.Size
 	}
+	bucket, _ := j.besideData("", "")
+	for _, w := range res.Widened {
+		if bucket == j.st.Bucket {
+			sizes[w.Staged] = w.Size
+		} else if err := staysStaged(ctx, bucket, w.Staged, w.Size); err != nil {
+			return err
+		}
+	}
 	for name, size := range sizes {
 		if o, ok := r.Object(name); ok { // the plan has looked at it
 			if size >= 0 && o.Size != size {
@@ -429,22 +443,34 @@ func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
 			}
 			continue
 		}
-		info, err := j.st.Bucket.Head(ctx, name)
-		if errors.Is(err, blob.ErrNotFound) {
-			return fault.New(fault.NotFound, "staged object %s is gone", name)
-		}
-		if err != nil {
-			return fmt.Errorf("check %s: %w", name, err)
-		}
-		if size >= 0 && info.Size != size {
-			return fault.New(fault.Corrupt, "staged object %s has %d bytes, its result says %d", name, info.Size, size)
+		if err := staysStaged(ctx, j.st.Bucket, name, size); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Sweep removes what the plan staged.
+// staysStaged looks for a staged object of a size, -1 for any.
+func staysStaged(ctx context.Context, b blob.Bucket, name string, size int64) error {
+	info, err := b.Head(ctx, name)
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return fault.New(fault.NotFound, "staged object %s is gone", name)
+	case err != nil:
+		return fmt.Errorf("check %s: %w", name, err)
+	case size >= 0 && info.Size != size:
+		return fault.New(fault.Corrupt, "staged object %s has %d bytes, its result says %d", name, info.Size, size)
+	}
+	return nil
+}
+
+// Sweep removes what the plan staged, also beside data that lie elsewhere than its state.
 func (j *copyJob) Sweep(ctx context.Context, st plan.State, p *plan.Plan) error {
+	if bucket, _ := j.besideData(p.ID, ""); bucket != j.st.Bucket {
+		if err := sweep(ctx, bucket, j.stagedElsewhere(p.ID)); err != nil {
+			return err
+		}
+	}
 	return sweepStaged(ctx, st, p)
 }
 
@@ -454,10 +480,8 @@ func stillStaged(ctx context.Context, st plan.State, r plan.Result, names ...str
 		if _, looked := r.Object(name); looked || name == "" {
 			continue
 		}
-		if _, err := st.Bucket.Head(ctx, name); errors.Is(err, blob.ErrNotFound) {
-			return fault.New(fault.NotFound, "staged object %s is gone", name)
-		} else if err != nil {
-			return fmt.Errorf("check %s: %w", name, err)
+		if err := staysStaged(ctx, st.Bucket, name, -1); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -465,8 +489,13 @@ func stillStaged(ctx context.Context, st plan.State, r plan.Result, names ...str
 
 // sweepStaged deletes the objects below a plan's staged folder, after its commit object is durable.
 func sweepStaged(ctx context.Context, st plan.State, p *plan.Plan) error {
+	return sweep(ctx, st.Bucket, st.Name("plans", p.ID, "staged"))
+}
+
+// sweep deletes the objects below a folder.
+func sweep(ctx context.Context, b blob.Bucket, folder string) error {
 	var names []string
-	for info, err := range st.Bucket.List(ctx, st.Name("plans", p.ID, "staged")+"/", "") {
+	for info, err := range b.List(ctx, folder+"/", "") {
 		if err != nil {
 			return err
 		}
@@ -475,7 +504,7 @@ func sweepStaged(ctx context.Context, st plan.State, p *plan.Plan) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return st.Bucket.Delete(ctx, names...)
+	return b.Delete(ctx, names...)
 }
 
 // addAll merges counters.

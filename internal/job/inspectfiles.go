@@ -44,7 +44,8 @@ type VersionRecord struct {
 	Created     time.Time `json:"created"`
 	Added       int       `json:"added"` // files
 	Removed     int       `json:"removed"`
-	Items       int64     `json:"items"` // in what it added
+	Widened     int       `json:"widened,omitempty"` // files of earlier versions that got its new columns
+	Items       int64     `json:"items"`             // in what it added
 	Fingerprint string    `json:"fingerprint"`
 }
 
@@ -135,7 +136,7 @@ func (i *inspection) dataset(set *dataset.Set) error {
 func (i *inspection) versions(set *dataset.Set) error {
 	emit := func(v *dataset.Version, state string) error {
 		return i.emit(VersionRecord{Type: "version", Number: v.Number, State: state, Plan: v.Plan, Created: v.Created,
-			Added: len(v.Added), Removed: len(v.Removed), Items: v.Items, Fingerprint: v.Fingerprint})
+			Added: len(v.Added) - v.Widens(), Removed: len(v.Removed) - v.Widens(), Widened: v.Widens(), Items: v.Items, Fingerprint: v.Fingerprint})
 	}
 	for n := range set.Head + 1 {
 		v, err := set.Version(i.ctx, n)

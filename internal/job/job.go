@@ -100,6 +100,7 @@ type Request struct {
 	sources     []source.Source
 	from        string   // what is read, as a dry run says it, where that is not the sources
 	costs       []string // what a dry run says of costs, where they are not those of a scan
+	mayWiden    func(ctx context.Context) (int, error)
 }
 
 // probe asks the stores for what the job relies on, before anything is read: conditional writes at the state root, and

@@ -24,6 +24,8 @@ type Preview struct {
 	Bytes       int64    `json:"bytes"`
 	Costs       []string `json:"costs,omitempty"`
 	Resumes     bool     `json:"resumes"`
+	// Widens is how many files of earlier versions get a new footer if the items turn out to bring new columns.
+	Widens int `json:"widens,omitempty"`
 }
 
 // bytesPerReadUnit is what half a read unit, an eventually consistent one, reads.
@@ -57,6 +59,9 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 	}
 	p.Costs = append(p.Costs, r.costs...)
 	p.Source = cmp.Or(r.from, strings.Join(names, " and "))
-	p.Resumes, err = plan.Unfinished(ctx, r.State, r.Spec)
+	if p.Resumes, err = plan.Unfinished(ctx, r.State, r.Spec); err != nil || r.mayWiden == nil {
+		return p, err
+	}
+	p.Widens, err = r.mayWiden(ctx)
 	return p, err
 }

@@ -42,9 +42,6 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if err := j.env.alone(ctx, j.set.Dest); err != nil { // a data set around it may have come about meanwhile
 		return dataset.Version{}, err
 	}
-	if err := j.admits(ctx, set, c.Plan.ID); err != nil {
-		return dataset.Version{}, err
-	}
 	v := dataset.Version{Number: set.Next(), Plan: c.Plan.ID, Created: made.End, Form: j.set.Form, Compression: j.set.Compression,
 		Keys: j.set.Keys, Partition: partitionNames(j.set.Partition), Items: made.Items, Fingerprint: made.Fingerprint,
 		Extra: map[string]json.RawMessage{}}
@@ -62,20 +59,31 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if err != nil {
 		return v, fmt.Errorf("open the source again: %w", err)
 	}
-	j.noteMoment(v.Extra, src, made)
 	if src.Info().Unique && j.set.Into != IntoAppend {
 		v.Extra["unique"] = json.RawMessage("true")
 	}
-	touched := map[string]bool{}
+	touched := touchedBy(made.Files)
+	for _, f := range set.Files {
+		if j.replaces(f, touched) {
+			v.Removed = append(v.Removed, f.Name)
+		}
+	}
+	// Files of before stand first, as they did: where a key occurs twice, the later file has the newer item.
+	widen, err := j.toWiden(set, schema, touched)
+	if err != nil {
+		return v, err
+	}
+	for _, f := range widen {
+		v.Removed = append(v.Removed, f.Name)
+		f.From, f.Name, f.Size = f.Name, dataset.Widened(f.Name, v.Number), 0
+		v.Added = append(v.Added, f)
+	}
 	for _, f := range made.Files {
 		v.Added = append(v.Added, dataset.File{Name: j.finalName(c.Plan, made, f), Items: f.Items, Fingerprint: f.Fingerprint, MD5: f.MD5,
 			Partition: f.Partition, Constants: f.Constants})
-		touched[strings.Join(f.Segments, "/")] = true
 	}
-	for _, f := range set.Files {
-		if j.set.Into == IntoReplace || j.set.Into == IntoReplacePartitions && touched[partitionPath(f.Name)] {
-			v.Removed = append(v.Removed, f.Name)
-		}
+	if len(widen) == 0 { // else not all that it adds is of that moment
+		j.noteMoment(v.Extra, src, made)
 	}
 	return v, nil
 }
@@ -113,7 +121,7 @@ func (j *copyJob) publish(ctx context.Context, c *plan.Committing, set *dataset.
 	shown := set.Last != nil && set.Last.Number >= v.Number
 	if !shown {
 		// Old files leave before new ones appear: a reader in between sees too little, never a row twice.
-		if err := j.setAside(ctx, set, v); err != nil {
+		if err := setReplacedAside(ctx, set, v); err != nil {
 			return plan.Outcome{}, err
 		}
 		objects, err := j.publishFiles(ctx, c, set, &v, made)
@@ -152,16 +160,22 @@ func (j *copyJob) publishFiles(ctx context.Context, c *plan.Committing, set *dat
 			return nil, err
 		}
 	}
+	files, widened := set.ByName(), made.widenedTo(schema)
 	objects := make([]blob.Info, len(v.Added))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(publishers)
 	for i := range v.Added {
 		group.Go(func() error {
-			f, ok := byName[v.Added[i].Name]
-			if !ok {
-				return fault.New(fault.Corrupt, "version %d names %s, which no result has", v.Number, v.Added[i].Name)
-			}
-			info, err := j.publishFile(ctx, c, set.Name(v.Added[i].Name), f, v, schema)
+			info, err := func() (blob.Info, error) {
+				if from := v.Added[i].From; from != "" {
+					return j.publishWidened(ctx, c, set, v.Added[i], files[from].Size, widened[from])
+				}
+				f, ok := byName[v.Added[i].Name]
+				if !ok {
+					return blob.Info{}, fault.New(fault.Corrupt, "version %d names %s, which no result has", v.Number, v.Added[i].Name)
+				}
+				return j.publishFile(ctx, c, set.Name(v.Added[i].Name), f, v, schema)
+			}()
 			objects[i] = info
 			v.Added[i].Size = info.Size
 			return err
@@ -184,7 +198,7 @@ func (j *copyJob) publishFile(ctx context.Context, c *plan.Committing, final str
 			return blob.Info{}, fmt.Errorf("footer of %s: %w", final, err)
 		}
 	}
-	staged, err := j.inDest(ctx, f.Staged)
+	staged, err := j.inDest(ctx, c.Plan, f.Staged)
 	if err != nil {
 		return blob.Info{}, err
 	}
@@ -194,11 +208,11 @@ func (j *copyJob) publishFile(ctx context.Context, c *plan.Committing, final str
 func publishID(p *plan.Plan, f sink.File) string { return p.ID + "/" + path.Base(f.Staged) }
 
 // inDest gives the staged object's name in the destination's bucket. With a state root elsewhere it is copied there first.
-func (j *copyJob) inDest(ctx context.Context, staged string) (string, error) {
-	if j.dest.Bucket.URL() == j.st.Bucket.URL() {
+func (j *copyJob) inDest(ctx context.Context, p *plan.Plan, staged string) (string, error) {
+	_, name := j.besideData(p.ID, staged)
+	if name == staged {
 		return staged, nil
 	}
-	name := path.Join(j.dest.Prefix, dataset.Hidden, "staged", path.Base(staged))
 	return name, copyObject(ctx, j.st.Bucket, staged, j.dest.Bucket, name)
 }
 
@@ -247,22 +261,33 @@ func contentType(set Copy) string {
 // replacedSuffix ends the names of files set aside.
 const replacedSuffix = ".replaced"
 
-// setAside moves removed files out of readers' sight; vacuum alone frees their bytes.
-func (j *copyJob) setAside(ctx context.Context, set *dataset.Set, v dataset.Version) error {
-	sizes := map[string]int64{}
-	for _, f := range set.Files {
-		sizes[f.Name] = f.Size
+// setReplacedAside moves the files aside that no other one takes the place of.
+func setReplacedAside(ctx context.Context, set *dataset.Set, v dataset.Version) error {
+	widened := map[string]bool{}
+	for _, f := range v.Added {
+		widened[f.From] = true
 	}
+	files := set.ByName()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(publishers)
 	for _, name := range v.Removed {
-		// Patterns such as **/*.parquet look into our folder too: the name no longer ends as data do.
-		from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", v.Plan, name+replacedSuffix)
-		_, err := commit.Publish(ctx, set.Root, blob.Staged{Name: from, Size: sizes[name]}, nil, to, v.Plan+"/replaced", blob.PutOptions{}, commit.Options{})
-		if err != nil {
-			return fmt.Errorf("set %s aside: %w", from, err)
+		if !widened[name] {
+			group.Go(func() error { return setAside(ctx, set, v.Plan, name, files[name].Size) })
 		}
-		if err := set.Root.Delete(ctx, from); err != nil {
-			return fmt.Errorf("set %s aside: %w", from, err)
-		}
+	}
+	return group.Wait()
+}
+
+// setAside moves a file out of readers' sight; vacuum alone frees its bytes. Done again it does nothing.
+func setAside(ctx context.Context, set *dataset.Set, plan, name string, size int64) error {
+	// Patterns such as **/*.parquet look into our folder too: the name no longer ends as data do.
+	from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", plan, name+replacedSuffix)
+	_, err := commit.Publish(ctx, set.Root, blob.Staged{Name: from, Size: size}, nil, to, plan+"/replaced", blob.PutOptions{}, commit.Options{})
+	if err == nil {
+		err = set.Root.Delete(ctx, from)
+	}
+	if err != nil {
+		return fmt.Errorf("set %s aside: %w", from, err)
 	}
 	return nil
 }
@@ -380,6 +405,7 @@ type Report struct {
 	Rejects     int64           `json:"rejects,omitempty"`
 	DeadLetters []string        `json:"deadLetters,omitempty"`
 	Replaced    int             `json:"replaced,omitempty"`
+	Widened     int             `json:"widened,omitempty"` // files of earlier versions that got the new columns
 	Recoded     int64           `json:"recodedBytes,omitempty"`
 	Losses      losses          `json:"losses,omitempty"`
 	Misfits     losses          `json:"misfits,omitempty"`
@@ -387,9 +413,13 @@ type Report struct {
 
 func (j *copyJob) report(set *dataset.Set, v dataset.Version, made *carried) *Report {
 	r := &Report{Type: "report", Destination: j.at.String(), Format: v.Form, Version: v.Number, Items: v.Items, Read: made.Read, Changes: made.Told, Fingerprint: v.Fingerprint,
-		Files: len(v.Added), Units: made.Units, Rejects: made.Rejects, Replaced: len(v.Removed), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native}
+		Units: made.Units, Rejects: made.Rejects, Widened: v.Widens(), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native}
 	partitions := map[string]bool{}
+	r.Files, r.Replaced = len(v.Added)-r.Widened, len(v.Removed)-r.Widened
 	for _, f := range v.Added {
+		if f.From != "" {
+			continue
+		}
 		r.Bytes += f.Size
 		if len(f.Partition) > 0 {
 			partitions[partitionPath(f.Name)] = true
