@@ -139,6 +139,11 @@ func (r *rawReply) HandleDeserialize(ctx context.Context, in middleware.Deserial
 	}
 	if resp.StatusCode != 200 {
 		r.refusal, _ = io.ReadAll(io.LimitReader(resp.Body, refusalBytesMax))
+		if _, err := soundReply(resp, r.refusal); err != nil {
+			// Its words may be others than the service's: a throttle that reads like a refusal for good would end a job.
+			_ = resp.Body.Close()
+			return out, metadata, fault.New(fault.Unavailable, "broken refusal with status %d: %w", resp.StatusCode, err)
+		}
 		resp.Body = &refused{Reader: io.MultiReader(bytes.NewReader(r.refusal), resp.Body), Closer: resp.Body}
 		return out, metadata, err
 	}
@@ -181,13 +186,23 @@ func (x *exchange) read(resp *smithyhttp.Response) error {
 	if n := resp.ContentLength; n >= 0 && n != int64(len(body)) {
 		return broken(io.ErrUnexpectedEOF)
 	}
-	if text := resp.Header.Get("X-Amz-Crc32"); text != "" {
-		want, err := strconv.ParseUint(text, 10, 32)
-		if got := crc32.ChecksumIEEE(body); err != nil || got != uint32(want) {
-			return broken(fmt.Errorf("CRC32 is %d, the service sent %s", got, text))
-		}
-		x.checked = true
+	var err error
+	if x.checked, err = soundReply(resp, body); err != nil {
+		return broken(err)
 	}
 	x.reply = body
 	return nil
+}
+
+// soundReply holds a body against the CRC32 that the service sent with it; checked is false when there was none.
+func soundReply(resp *smithyhttp.Response, body []byte) (checked bool, err error) {
+	text := resp.Header.Get("X-Amz-Crc32")
+	if text == "" {
+		return false, nil
+	}
+	want, err := strconv.ParseUint(text, 10, 32)
+	if got := crc32.ChecksumIEEE(body); err != nil || got != uint32(want) {
+		return false, fmt.Errorf("CRC32 is %d, the service sent %s", got, text)
+	}
+	return true, nil
 }

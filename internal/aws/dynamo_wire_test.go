@@ -130,6 +130,12 @@ func TestBrokenReplies(t *testing.T) {
 			w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(onePage))))
 			_, _ = io.WriteString(w, strings.Replace(onePage, `"a"`, `"c"`, 1))
 		},
+		"flipped bit of a refusal": func(w http.ResponseWriter, _ *http.Request) {
+			const refusal = `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`
+			w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(refusal))))
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, strings.Replace(refusal, "Throttling", "Throtvling", 1))
+		},
 		"cut with its length": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(onePage)))
 			_, _ = io.WriteString(w, onePage[:50])

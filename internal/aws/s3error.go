@@ -135,7 +135,7 @@ func (a *answer) kind() fault.Kind {
 		return fault.Limit
 	case a.status == 409 || a.status == 412:
 		return fault.Conflict
-	case a.status >= 500:
+	case a.status >= 500 || a.status >= 400 && a.code == "": // the latter's document was garbled on its way
 		return fault.Unavailable
 	case a.status >= 300:
 		return fault.User

@@ -192,6 +192,7 @@ var transient = map[string]damage{
 	"clock skew":           {status: 403, code: "RequestTimeTooSkewed"},
 	"kms throttled":        {status: 400, code: "KMS.ThrottlingException"},
 	"503 without document": {status: 503},
+	"400 garbled":          {status: 400, body: `<?xml version="1.0"?><Error><Code>Reque\x01tTimeout</Code`},
 }
 
 // TestTransient strikes each operation with each transient fault: the call ends well, and the objects are what they would

@@ -67,6 +67,9 @@ func probe(ctx context.Context, b Bucket, dir string) error {
 		return fmt.Errorf("probe %s for complete-if-absent: %w", b.URL(), err)
 	}
 	current, _, err := ReadAll(ctx, b, name, 1<<10)
+	if err == nil && !bytes.Equal(current, first) {
+		current, _, err = ReadAll(ctx, b, name, 1<<10) // a bit may have flipped on its way
+	}
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", b.URL(), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dynaferry/internal/blob"
+	"dynaferry/internal/blob/faulty"
 	"dynaferry/internal/blob/folder"
 	"dynaferry/internal/fault"
 )
@@ -126,4 +127,51 @@ func (s *sealing) Check(ctx context.Context, _ Result) error {
 		return err
 	}
 	return fault.New(fault.NotFound, "moved on")
+}
+
+// A commit that met damaged data reads them once more; what is damaged where it lies ends it.
+func TestCommitMeetsDamage(t *testing.T) {
+	for _, c := range []struct {
+		damaged int64
+		ok      bool
+	}{{1, true}, {1 << 30, false}} {
+		st, job := newState(t), &harmed{counting: &counting{}, left: c.damaged}
+		p := begin(t, st, spec(`{}`, 2), false).Plan
+		end, err := Run(t.Context(), st, p, func(*Plan) (Job, error) { return job, nil }, RunOptions{})
+		if (err == nil) != c.ok || c.ok && string(end.Report) != "1" || job.tasks.Load() != 2 {
+			t.Errorf("%d times damaged: %+v, %v", c.damaged, end, err)
+		}
+	}
+}
+
+// harmed is a job whose commit reads damaged data a few times.
+type harmed struct {
+	*counting
+	left int64
+}
+
+func (h *harmed) Commit(ctx context.Context, c *Committing) (Outcome, error) {
+	if h.left--; h.left >= 0 {
+		return Outcome{}, fault.New(fault.Corrupt, "a flipped bit")
+	}
+	return h.counting.Commit(ctx, c)
+}
+
+// A bit that flips while another maker's tasks are read makes no plan of it: the plan's checksum is that of what lies there.
+func TestTasksOnTheirWay(t *testing.T) {
+	st, s := newState(t), spec(`{}`, 3)
+	name := st.Name("plans", id(s.key(FormatVersion), 0), "tasks")
+	if _, err := st.Bucket.Put(t.Context(), name, []byte("7\n8\n"), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := faulty.Parse("get(*/tasks)#1: flip 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := st
+	broken.Bucket = faulty.New(st.Bucket, rules, faulty.Options{})
+	p := begin(t, broken, s, false).Plan
+	if tasks, err := Tasks(t.Context(), st, p); err != nil || len(tasks) != 2 || string(tasks[0].Body) != "7" {
+		t.Errorf("%v, %v", tasks, err)
+	}
 }

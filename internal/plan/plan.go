@@ -291,8 +291,11 @@ func ensureTasks(ctx context.Context, st State, id string, spec Spec) ([]byte, e
 		if err != nil && !errors.Is(err, blob.ErrExists) {
 			return nil, fmt.Errorf("write tasks: %w", err)
 		}
-		there, readErr := readAll(ctx, st.Bucket, name)
-		if err == nil || !errors.Is(readErr, blob.ErrNotFound) {
+		if err == nil {
+			return lines.Bytes(), nil
+		}
+		there, readErr := readTwice(ctx, st.Bucket, name, lines.Bytes())
+		if !errors.Is(readErr, blob.ErrNotFound) {
 			return there, readErr
 		}
 		// 409: a write of the name was under way, and came to nothing.
@@ -303,6 +306,20 @@ func ensureTasks(ctx context.Context, st State, id string, spec Spec) ([]byte, e
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(time.Duration(try) * putPause):
+		}
+	}
+}
+
+// readTwice reads what another maker put, which has no checksum yet: the plan's is made of it. What is not as expected is
+// read again, since a bit that flipped on its way would make a plan that nobody can run.
+func readTwice(ctx context.Context, b blob.Bucket, name string, expected []byte) ([]byte, error) {
+	for last, try := expected, 1; ; try++ {
+		there, err := readAll(ctx, b, name)
+		if err != nil || bytes.Equal(there, last) {
+			return there, err
+		}
+		if last = there; try == putTries {
+			return nil, fault.New(fault.Unavailable, "%s reads differently each time", name)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 type Job interface {
 	// Task does one task and returns the body of its result. It may die or be doubled at any point: what it writes
 	// to files goes below a.Staged, what it writes to a table follows a.Look. Errors: Retryable kinds are tried again,
-	// Corrupt once, the others are poison (IsPoison) or end the run.
+	// Corrupt and Unsupported once, the others are poison (IsPoison) or end the run.
 	Task(ctx context.Context, a *Attempt) (json.RawMessage, error)
 
 	// Check tells whether the data that a winning result names is still there and whole. An error of kind Corrupt or
@@ -295,20 +295,27 @@ func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) err
 	return group.Wait()
 }
 
-// damagedTries is how often a task is tried again after it met damaged data.
+// damagedTries is how often a task, or a commit, is tried again after it met damaged data.
 const damagedTries = 1
+
+// damaged tells whether err may come of data that were damaged on their way. A version that nobody knows is one flipped bit
+// from those that are known.
+func damaged(err error) bool {
+	k := fault.KindOf(err)
+	return err != nil && (k == fault.Corrupt || k == fault.Unsupported)
+}
 
 func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) (Result, error) {
 	tries := o.Tries
 	if tries == 0 {
 		tries = 3
 	}
-	damaged := 0
+	again := 0
 	for try := 1; ; {
 		res, err := runTask(ctx, st, p, job, task, generation, o)
-		if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil && damaged < damagedTries {
+		if damaged(err) && ctx.Err() == nil && again < damagedTries {
 			// What was damaged on its way is whole when it is read again; what is damaged where it lies fails again.
-			damaged++
+			again++
 			continue
 		}
 		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown || try == tries {
@@ -348,6 +355,9 @@ func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End,
 	}
 	meter := o.meter()
 	outcome, err := job.Commit(ctx, &Committing{p, st, results, meter})
+	for again := 0; damaged(err) && ctx.Err() == nil && again < damagedTries; again++ {
+		outcome, err = job.Commit(ctx, &Committing{p, st, results, meter})
+	}
 	if err != nil {
 		// Another process may have committed and swept while this one was at it.
 		if end, ended, endErr := Ending(ctx, st, p); endErr == nil && ended {
