@@ -239,12 +239,17 @@ func (j *copyJob) stageStats(ctx context.Context, p *plan.Plan, sum *carried, st
 }
 
 func (j *copyJob) stageContent(ctx context.Context, p *plan.Plan, kind string, data []byte) (string, error) {
-	sum := sha256.Sum256(data)
-	name := j.st.Name("plans", p.ID, "staged", "commit."+hex.EncodeToString(sum[:8])+"."+kind)
+	name := j.st.Name("plans", p.ID, "staged", contentName(data, kind))
 	if _, err := j.st.Bucket.Put(ctx, name, data, blob.PutOptions{}); err != nil {
 		return "", fmt.Errorf("stage %s: %w", name, err)
 	}
 	return name, nil
+}
+
+// contentName is the name of an object that a commit stages: a function of what it holds, which whoever reads it can check.
+func contentName(data []byte, kind string) string {
+	sum := sha256.Sum256(data)
+	return "commit." + hex.EncodeToString(sum[:8]) + "." + kind
 }
 
 // prove holds the staged files against what was read: nothing lost, nothing doubled.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -392,6 +393,9 @@ func (j *copyJob) readCarry(ctx context.Context) (*carried, error) {
 	data, _, err := blob.ReadAll(ctx, j.st.Bucket, j.set.Carry, metaBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("read what the round before made: %w", err)
+	}
+	if path.Base(j.set.Carry) != contentName(data, "carry") {
+		return nil, fault.New(fault.Corrupt, "%s is not what its name says", j.set.Carry)
 	}
 	var c carried
 	if err := json.Unmarshal(data, &c); err != nil {
