@@ -251,7 +251,7 @@ func (s *Store) pinPast(id TableID, from int64, sp *span) (*past, error) {
 		switch {
 		case number < s.reached.segment && seg.lastTime > from && seg.mayHold(id):
 			p.parts = append(p.parts, part{seg, seg.end})
-		case number == s.reached.segment:
+		case number == s.reached.segment && s.reachedTime > from:
 			p.parts = append(p.parts, part{seg, s.reached.offset})
 		}
 	}

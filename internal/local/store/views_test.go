@@ -460,3 +460,40 @@ func follow(t *testing.T, s *Store, stream StreamID, stop *atomic.Bool) (met []C
 		}
 	}
 }
+
+// TestPastOfNowReadsNothing: the state at a time behind the last change, which most exports ask for, is the index; the
+// log is read from the segment on that holds the first change behind the time.
+func TestPastOfNowReadsNothing(t *testing.T) {
+	now := int64(1e12)
+	o := viewOptions(Options{Dir: "/db", SegmentBytes: 16 << 10, fs: vfs.NewMem()}, nil)
+	o.Clock = func() time.Time { return time.UnixMilli(now) }
+	s := mustOpen(t, o)
+	defer s.Close()
+	id := mustCreate(t, s)
+	if err := s.UpdateTable(id, nil, viewsOf(s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		now += 1000
+		key := keyOf(fmt.Sprint(n), "")
+		if _, err := s.Update(context.Background(), id, key, func([]byte) (Op, []byte, error) { return OpPut, bytes.Repeat([]byte("x"), 6000), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := now
+	for _, test := range []struct {
+		from  int64
+		parts int
+	}{{last, 0}, {last - 1, 1}, {last - 4000, 2}, {1e12, 5}} {
+		now = last + 5000
+		p, err := s.pinPast(id, test.from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.parts) != test.parts {
+			t.Errorf("from %d ms before the last change %d segments are read, not %d", last-test.from, len(p.parts), test.parts)
+		}
+		p.view.release()
+		s.reads.Done()
+	}
+}
