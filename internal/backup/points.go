@@ -171,7 +171,7 @@ func (c *Catalogue) At(at time.Time) (*Point, error) {
 	if at.IsZero() {
 		p := points[len(points)-1]
 		if hole := c.behind(p.At); hole != nil {
-			return nil, fault.Hint(fault.As(fault.Conflict, hole), "restore what is before the hole: --at %s", Stamp(p.At))
+			return nil, fault.Hint(fault.As(fault.Corrupt, hole), "restore what is before the hole: --at %s", Stamp(p.At))
 		}
 		return &p, nil
 	}
@@ -188,7 +188,7 @@ func (c *Catalogue) At(at time.Time) (*Point, error) {
 	}
 	for _, hole := range c.Holes() {
 		if at.After(hole.From) && (e.After.IsZero() || at.Before(e.After)) {
-			return nil, fault.Hint(fault.As(fault.Conflict, hole), "restore what is before the hole: --at %s", Stamp(hole.From))
+			return nil, fault.Hint(fault.As(fault.Corrupt, hole), "restore what is before the hole: --at %s", Stamp(hole.From))
 		}
 	}
 	return nil, fault.As(fault.User, e)

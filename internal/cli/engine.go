@@ -147,7 +147,7 @@ func (a *app) commitCommand() *cobra.Command {
 
 Exit codes: 0 done, 75 tasks are missing or the outcome is unknown: run them, commit again; 76 a second round is needed: its plan's
 address is printed, run its tasks and commit that one; 64 it can never work, or a task is poison: the first and its reason are named;
-70 a bug, 3 done with dead letters, 4 not equal (verify).`,
+70 a bug, 3 done with dead letters, 4 not equal (verify, restore).`,
 		Example: `  dynaferry commit --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000`,
 		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -205,6 +205,10 @@ func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
 		return a.showNativeImport(end.Report)
 	case "verify":
 		return a.showVerify(end.Report)
+	case "backup":
+		return a.showBackup(end.Report)
+	case "restore":
+		return a.showRestore(end.Report)
 	}
 	return a.showNative(end.Report)
 }

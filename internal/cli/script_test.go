@@ -78,6 +78,15 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 			ts.Check(err)
 			_, err = lake.Put(context.Background(), args[1], []byte(ts.ReadFile(args[0])), blob.PutOptions{})
 			ts.Check(err)
+		},
+		// "remove NAME": an object of the bucket lake is gone.
+		"remove": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: remove NAME")
+			}
+			lake, err := buckets(context.Background(), "lake")
+			ts.Check(err)
+			ts.Check(lake.Delete(context.Background(), args[0]))
 		}}
 	return p
 }
@@ -126,7 +135,7 @@ func call(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: call OPERATION FILE")
 	}
 	name := strings.TrimPrefix(ts.Getenv("T"), "dynamodb://")
-	body := strings.NewReplacer("$NAME", name, "$ARN", ts.Getenv("ARN")).Replace(ts.ReadFile(args[1]))
+	body := strings.NewReplacer("$NAME", name, "${NAME}", name).Replace(ts.ReadFile(args[1]))
 	said := request(ts, args[0], body)
 	_, err := ts.Stdout().Write(said)
 	ts.Check(err)
