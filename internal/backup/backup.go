@@ -79,7 +79,9 @@ type Catalogue struct {
 	dir    string
 }
 
-func (c *Catalogue) name(n int) string { return path.Join(c.dir, catalogueFolder, fmt.Sprintf("%08d", n)) }
+func (c *Catalogue) name(n int) string {
+	return path.Join(c.dir, catalogueFolder, fmt.Sprintf("%08d", n))
+}
 
 // Load reads the catalogue of the place below dir. A place without backups has an empty one. A number that is missing was
 // removed by somebody; what is lost with it shows in the times.

@@ -148,11 +148,17 @@ func TestNativeKilledWaiting(t *testing.T) {
 		{"export", "dynamodb://Orders", "s3://lake/killed", "--native", "--at", "now"},
 		{"export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain"},
 		{"import", "s3://lake/written", "dynamodb://Orders2", "--native"},
+		{"backup", "dynamodb://Orders", "s3://lake/place", "--chain"},
+		{"backup", "dynamodb://Orders", "s3://lake/place", "--chain", "--view", "new"},
 	} {
 		w.killedWaiting(args)
 	}
 	w.run(0, "verify", "dynamodb://Orders", "s3://lake/killed")
 	w.run(0, "verify", "dynamodb://Orders", "dynamodb://Orders2")
+	if out := w.run(0, "inspect", "s3://lake/place"); !strings.Contains(out, "backups        2 of") {
+		t.Errorf("the catalogue: %s", out)
+	}
+	w.run(0, "restore", "s3://lake/place", "dynamodb://Orders3")
 }
 
 func (w *nativeWorld) killedWaiting(args []string) {

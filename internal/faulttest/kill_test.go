@@ -35,6 +35,7 @@ type scenario struct {
 	rows      int
 	base      int // rows that lie there before
 	want      item.Fingerprint
+	made      func(at place) (source.Spec, error) // where the result lies, when that is not the destination
 
 	calls []string // of an undisturbed run
 	reads map[string]int
@@ -215,6 +216,7 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 		{name: "import if-absent", args: load(in("twice"), "--from-format", "dynamodb-json", "--key", "pk", "--mode", "if-absent"), points: 20, rows: n + 60, want: deduped},
 	}
 	list = append(list, overlayScenarios(t, in("overlay"))...)
+	list = append(list, backupScenarios(t, in("backup"), table)...)
 	tablesOf = table
 	remote, remoteDir := objects(t)
 	list = append(list,
@@ -462,7 +464,14 @@ func readsSource(p planState) bool {
 
 // result holds the end against what was expected.
 func (s *scenario) result(at place) error {
-	print, err := fingerprint(world.New(), source.Spec{Address: at.dest})
+	spec := source.Spec{Address: at.dest}
+	if s.made != nil {
+		var err error
+		if spec, err = s.made(at); err != nil {
+			return err
+		}
+	}
+	print, err := fingerprint(world.New(), spec)
 	if err != nil {
 		return fmt.Errorf("read the result: %w", err)
 	}

@@ -278,3 +278,33 @@ func (c *tracedClient) Delete(ctx context.Context, table string) error {
 	defer c.t.end(c.t.begin("deletetable", table))
 	return c.below.Delete(ctx, table)
 }
+
+func (c *tracedClient) Unwrap() dynamo.Client { return c.below }
+
+func (c *tracedClient) control() dynamo.Control {
+	control, ok := dynamo.Power[dynamo.Control](c.below)
+	if !ok {
+		panic("a client without control")
+	}
+	return control
+}
+
+func (c *tracedClient) Settings(ctx context.Context, t *dynamo.Table) (*dynamo.Settings, error) {
+	defer c.t.end(c.t.begin("settings", t.Name))
+	return c.control().Settings(ctx, t)
+}
+
+func (c *tracedClient) Make(ctx context.Context, d *dynamo.Definition) (*dynamo.Table, error) {
+	defer c.t.end(c.t.begin("createtable", d.Name))
+	return c.control().Make(ctx, d)
+}
+
+func (c *tracedClient) Set(ctx context.Context, t *dynamo.Table, d *dynamo.Definition, s dynamo.Setting) error {
+	defer c.t.end(c.t.begin("set", t.Name+" "+string(s)))
+	return c.control().Set(ctx, t, d, s)
+}
+
+func (c *tracedClient) RestoreTo(ctx context.Context, from, to string, at time.Time) (*dynamo.Table, error) {
+	defer c.t.end(c.t.begin("restoretable", to))
+	return c.control().RestoreTo(ctx, from, to, at)
+}

@@ -78,10 +78,15 @@ func NewBackup(ctx context.Context, env *Env, table string, set Backup, enable b
 	if err := j.open(ctx); err != nil {
 		return nil, err
 	}
-	var made backupTask
+	var made *backupTask
 	r := &Request{State: j.st, StateAddress: j.stateAt, Job: j, Destination: j.at.String(), sources: []source.Source{src},
 		Spec: plan.Spec{Verb: verbBackup, Source: marshal(j.table), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Writer: env.Version, Stands: j.stands,
-			Tasks: func(context.Context) ([]json.RawMessage, error) { return []json.RawMessage{marshal(made)}, nil }}}
+			Tasks: func(ctx context.Context) (_ []json.RawMessage, err error) {
+				if made == nil { // a run that died had begun to write the plan
+					made, _, err = j.choose(ctx, desc, enable)
+				}
+				return []json.RawMessage{marshal(made)}, err
+			}}}
 	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {
 		return r, err
 	}
@@ -172,8 +177,8 @@ func (j *backupJob) open(ctx context.Context) error {
 func tableIDOf(desc *dynamo.Table) string { return cmp.Or(desc.ID, desc.ARN) }
 
 // choose settles what the backup is to be, and refuses what cannot be before anything begins.
-func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool) (backupTask, []string, error) {
-	made := backupTask{Kind: backup.Base, By: j.set.By}
+func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool) (*backupTask, []string, error) {
+	made := &backupTask{Kind: backup.Base, By: j.set.By}
 	catalogue, err := backup.Load(ctx, j.place.Bucket, j.place.Prefix)
 	if err != nil {
 		return made, nil, err
@@ -183,7 +188,7 @@ func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool)
 	}
 	_, _, has := catalogue.Open(j.table.ID)
 	if j.set.Chain && has && !j.set.NewBase {
-		made = backupTask{Kind: backup.Changes, By: backup.ByNative}
+		made = &backupTask{Kind: backup.Changes, By: backup.ByNative}
 		if j.set.By == backup.ByScan {
 			return made, nil, fault.Hint(fault.New(fault.User, "--scan: what changed is known to the service's incremental exports only"),
 				"leave --scan away, or begin with a base again: --new-base --scan")
@@ -198,7 +203,7 @@ func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool)
 		return made, nil, nil
 	}
 	// Also a scan that a chain begins with needs continuous backups, from before it on.
-	n, err := j.newNative(ctx, made, catalogue)
+	n, err := j.newNative(ctx, *made, catalogue)
 	if err != nil {
 		return made, nil, err
 	}

@@ -238,10 +238,6 @@ func OpenState(ctx context.Context, env *Env, address string) (plan.State, error
 // stateBeside finds the state root of a verb without a destination bucket: beside the source when that is writable, else in
 // the user's state directory, which binds the plan to this host.
 func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.State, string, error) {
-	if env.State != "" {
-		st, err := OpenState(ctx, env, env.State)
-		return st, env.State, err
-	}
 	var folders []world.Address
 	for _, src := range sources {
 		if src.Info().Kind != source.KindTable {
@@ -251,8 +247,12 @@ func stateBeside(ctx context.Context, env *Env, sources ...source.Source) (plan.
 	return stateIn(ctx, env, folders...)
 }
 
-// stateIn finds the state root in the first of the folders that is writable, else in the user's state directory.
+// stateIn finds the state root: where the user said, else in the first of the folders that is writable, else in the user's state directory.
 func stateIn(ctx context.Context, env *Env, folders ...world.Address) (plan.State, string, error) {
+	if env.State != "" {
+		st, err := OpenState(ctx, env, env.State)
+		return st, env.State, err
+	}
 	for _, folder := range folders {
 		address := folder.Join(dataset.Hidden).String()
 		st, err := OpenState(ctx, env, address)

@@ -100,25 +100,27 @@ func NewRestore(ctx context.Context, env *Env, set Restore) (*Request, error) {
 		return nil, err
 	}
 	j.st = st
-	var chosen restoreTask
+	var chosen *restoreTask
 	r := &Request{State: st, StateAddress: stateAt, Job: j, Destination: j.at.String(), from: j.from.String(), costs: []string{},
 		Spec: plan.Spec{Verb: verbRestore, Source: marshal(j.set.Source), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Writer: env.Version, Stands: j.stands,
-			Tasks: func(context.Context) ([]json.RawMessage, error) { return []json.RawMessage{marshal(chosen)}, nil }}}
+			Tasks: func(ctx context.Context) (_ []json.RawMessage, err error) {
+				if chosen == nil { // a run that died had begun to write the plan
+					chosen, _, err = j.choose(ctx)
+				}
+				return []json.RawMessage{marshal(chosen)}, err
+			}}}
 	if unfinished, err := plan.Unfinished(ctx, r.State, r.Spec); err != nil || unfinished && !env.Fresh {
 		return r, err
 	}
-	task, src, err := j.choose(ctx)
-	if err != nil {
+	var src source.Source
+	if chosen, src, err = j.choose(ctx); err != nil {
 		return nil, err
 	}
-	if chosen = *task; src != nil {
+	if src != nil {
 		r.sources = []source.Source{src}
 	}
-	if err := j.checkTable(ctx, task); err != nil {
-		return nil, err
-	}
-	r.costs = j.preview(task)
-	return r, nil
+	r.costs = j.preview(chosen)
+	return r, j.checkTable(ctx, chosen)
 }
 
 func newRestore(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
