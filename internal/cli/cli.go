@@ -311,7 +311,7 @@ func (a *app) dryRun(ctx context.Context, r *job.Request) error {
 		fmt.Fprintf(a.out, "  %s\n", line)
 	}
 	if preview.Widens > 0 {
-		fmt.Fprintf(a.out, "  widens    %s files of before, if there are new columns\n", countText(int64(preview.Widens)))
+		fmt.Fprintf(a.out, "  widens    at most %s files of before, if there are new columns\n", countText(int64(preview.Widens)))
 	}
 	if preview.Resumes {
 		fmt.Fprintln(a.out, "  it would go on with an unfinished plan of the same settings")

@@ -117,6 +117,36 @@ func TestOldHistory(t *testing.T) {
 	}
 }
 
+// A file that gets columns is removed, and added under a name that does not grow from version to version.
+func TestWidened(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		version int
+		want    string
+	}{
+		{"part-00001-000-0123456789abcdef0123-000000.parquet", 3, "part-00001-000-0123456789abcdef0123-000000-v3.parquet"},
+		{"part-00001-000-0123456789abcdef0123-000000-v3.parquet", 12, "part-00001-000-0123456789abcdef0123-000000-v12.parquet"},
+		{"region=eu-v2/part-0.parquet", 0, "region=eu-v2/part-0-v0.parquet"},
+	} {
+		if got := Widened(c.name, c.version); got != c.want {
+			t.Errorf("%s in version %d is %s, want %s", c.name, c.version, got, c.want)
+		}
+	}
+	b := newBucket(t)
+	s := load(t, b)
+	v := Version{Number: 0, Plan: "p", Removed: []string{"a"}, Added: []File{{Name: "a-v0", From: "a"}, {Name: "b"}}}
+	if v.Widens() != 1 {
+		t.Errorf("%d files are carried over", v.Widens())
+	}
+	if stands, won, err := s.Decide(t.Context(), v); err != nil || !won || stands.Added[0].From != "a" {
+		t.Error(stands, won, err)
+	}
+	v.Number, v.Removed = 1, nil
+	if _, _, err := s.Decide(t.Context(), v); fault.KindOf(err) != fault.Corrupt {
+		t.Errorf("a file is carried over and stays: %v", err)
+	}
+}
+
 // Of plans that decide one number at once, one wins, and all learn which.
 func TestOneDecides(t *testing.T) {
 	b := newBucket(t)

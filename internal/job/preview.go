@@ -24,7 +24,7 @@ type Preview struct {
 	Bytes       int64    `json:"bytes"`
 	Costs       []string `json:"costs,omitempty"`
 	Resumes     bool     `json:"resumes"`
-	// Widens is how many files of earlier versions get a new footer if the items turn out to bring new columns.
+	// Widens is how many files of earlier versions, at most, get a new footer if the items turn out to bring new columns.
 	Widens int `json:"widens,omitempty"`
 }
 

@@ -24,7 +24,7 @@ def keep_schema(folder, name):
     seen, ours = set(), set()
     for f in files(folder):
         schema = pq.read_schema(f)
-        ours.add(schema.metadata[b"dynaferry.schema"])
+        ours.add(schema.metadata[b"dynaferry.schema"].replace(b',"spilled":true', b""))  # that differs by run
         seen.add(str(schema.remove_metadata()))
     assert len(seen) == 1 and len(ours) == 1, f"{len(seen)} schemas"
     with open(name, "wb") as f:

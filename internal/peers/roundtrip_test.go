@@ -15,10 +15,10 @@ import (
 // Reports of the program, as far as the tests look at them.
 type (
 	copied struct {
-		Items, Rejects    int64
-		Files, Partitions int
-		Fingerprint       string
-		Misfits, Losses   map[string]int64
+		Items, Rejects             int64
+		Files, Partitions, Widened int
+		Fingerprint                string
+		Misfits, Losses            map[string]int64
 	}
 	imported struct {
 		Read, Written, Duplicates, DeadLetters int64
