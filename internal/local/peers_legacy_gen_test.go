@@ -24,7 +24,7 @@ func (d *drawing) legacy(capacity string) operationCall {
 		keys := `"pk":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"` + d.pick("k1", "k2", "ä") + `"}]}`
 		if d.chance(60) {
 			op := d.pick("EQ", "LT", "LE", "GT", "GE", "BETWEEN")
-			keys += `,"sk":` + d.comparison(op, item.Value{Type: item.N, Str: d.pick("1", "2", "-1")}, item.Value{Type: item.N, Str: "3"})
+			keys += `,"sk":` + d.comparison(op, false, item.Value{Type: item.N, Str: d.pick("1", "2", "-1")}, item.Value{Type: item.N, Str: "3"})
 		}
 		return operationCall{op: "Query", body: head + `,"KeyConditions":{` + keys + "}" + d.comparisons("QueryFilter") + capacity + "}"}
 	case 5:
@@ -63,7 +63,7 @@ func (d *drawing) comparisons(parameter string) string {
 			continue
 		}
 		op := d.pick("EQ", "NE", "LT", "LE", "GT", "GE", "BETWEEN", "IN", "NULL", "NOT_NULL", "CONTAINS", "NOT_CONTAINS", "BEGINS_WITH")
-		list = append(list, fmt.Sprintf(`%q:`, name)+d.comparison(op, drawValue(d.T, 1), drawValue(d.T, 0)))
+		list = append(list, fmt.Sprintf(`%q:`, name)+d.comparison(op, true, drawValue(d.T, 1), drawValue(d.T, 0)))
 	}
 	if len(list) == 0 {
 		return ""
@@ -75,18 +75,19 @@ func (d *drawing) comparisons(parameter string) string {
 	return joined
 }
 
-// comparison draws one condition, now and then with too many values or too few.
-func (d *drawing) comparison(op string, values ...item.Value) string {
+// comparison draws one condition; with fault now and then with too many values or too few.
+func (d *drawing) comparison(op string, fault bool, values ...item.Value) string {
 	n := map[string]int{"BETWEEN": 2, "IN": 2, "NULL": 0, "NOT_NULL": 0}
 	count, listed := n[op]
 	if !listed {
 		count = 1
 	}
-	if d.chance(3) {
+	if fault && d.chance(3) {
 		count = d.between(0, 2)
 	}
-	if values[1].Type != values[0].Type && d.chance(90) {
-		values[1] = values[0] // the API wants them of one type
+	// The API wants values of one type. One fault a request: which of two is told differs.
+	if values[1].Type != values[0].Type && !(compares("IN", values[0].Type) && compares("IN", values[1].Type) && d.chance(10)) {
+		values[1] = values[0]
 	}
 	var shown []string
 	for _, v := range values[:count] {

@@ -199,7 +199,8 @@ var orders = []*regexp.Regexp{
 	regexp.MustCompile(`^(Invalid \w+Expression: |Value provided in Expression|Consistent reads are not |One or more parameter values were ` +
 		`invalid: (Select type ALL_ATTRIBUTES is not|Secondary index \w+ does not|Global secondary index \w+ does not)|The provided starting key)`),
 	regexp.MustCompile(`^(Transaction request cannot include multiple operations|Invalid attribute value type|The number of conditions on ` +
-		`the keys|One of the required keys|Value provided in Expression|ExpressionAttribute\w+ can only |Invalid \w+Expression: )`),
+		`the keys|One of the required keys|Value provided in Expression|ExpressionAttribute\w+ can only |Invalid \w+Expression: |One or more ` +
+		`parameter values were invalid: (ComparisonOperator |AttributeValues inside |Invalid number of argument))`),
 	regexp.MustCompile(`^(Provided list of item keys contains duplicates|Invalid attribute value type|The number of conditions on ` +
 		`the keys is invalid|One of the required keys|` + saysSchema + `$|One or more parameter values were invalid: (Missing|Type mismatch))`),
 }

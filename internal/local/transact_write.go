@@ -122,7 +122,7 @@ func (c *call) readAction(tx *transaction, n int, m args, v *constraints) error 
 	}
 	for _, name := range d.wording.legacy {
 		if body.get(name) != nil {
-			return refused("the parameter %s in transactions, as the service", name)
+			return refused("the parameter %s in transactions, as the service does not", name)
 		}
 	}
 	tx.requests[n], err = c.expressions(body, d.wording)
