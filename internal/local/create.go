@@ -322,10 +322,10 @@ func (c *call) readCreate(def *definition) error {
 	if def.Keys, err = layout.schema(len(drafts) > 0); err != nil {
 		return err
 	}
-	if err := def.addIndexes(layout, drafts); err != nil {
+	if err := layout.checkUsed(drafts); err != nil {
 		return err
 	}
-	if err := layout.checkUsed(def); err != nil {
+	if err := def.addIndexes(layout, drafts); err != nil {
 		return err
 	}
 	if err := c.refuseUnserved(); err != nil {
@@ -462,15 +462,21 @@ func (l layout) undefined(names []string) error {
 		"Keys: [%s], AttributeDefinitions: [%s]", strings.Join(names, ", "), l.defined())
 }
 
-// checkUsed refuses definitions of attributes that are in no key.
-func (l layout) checkUsed(def *definition) error {
-	used := def.attributes()
-	if len(used) == len(l.defs) {
-		return nil
+// checkUsed refuses definitions of attributes that are in no key, before it looks at anything else of the indexes. Keys that
+// are not defined are their index's own fault.
+func (l layout) checkUsed(drafts []indexDraft) error {
+	keys := slices.Clone(l.keys)
+	for _, d := range drafts {
+		keys = append(keys, d.keys...)
 	}
 	var names []string
-	for _, a := range used {
-		names = append(names, a.AttributeName)
+	for _, k := range keys {
+		if _, defined := l.find(k.AttributeName); defined && !slices.Contains(names, k.AttributeName) {
+			names = append(names, k.AttributeName)
+		}
+	}
+	if len(names) == len(l.defs) {
+		return nil
 	}
 	return invalidValue("Some AttributeDefinitions are not used. AttributeDefinitions: [%s], keys used: [%s]",
 		l.defined(), strings.Join(names, ", "))
