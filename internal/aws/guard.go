@@ -67,13 +67,15 @@ func (g guard) install(d *net.Dialer) {
 	}
 }
 
+const saysEndpoint = "write it as http://127.0.0.1:9000"
+
 // checkEndpoint refuses endpoint URLs that could leak or mislead, before anything is dialled. plain tells that it
 // is http.
 func checkEndpoint(endpoint string, insecure bool) (plain bool, err error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		// url.Error repeats its input, which may hold a password.
-		return false, fault.New(fault.User, "endpoint is not a URL")
+		return false, fault.Hint(fault.New(fault.User, "endpoint is not a URL"), saysEndpoint)
 	}
 	refuse := func(format string, args ...any) (bool, error) {
 		return false, fault.New(fault.User, "endpoint %s: %s", u.Redacted(), fmt.Sprintf(format, args...))
@@ -82,8 +84,7 @@ func checkEndpoint(endpoint string, insecure bool) (plain bool, err error) {
 	case u.User != nil:
 		return refuse("holds a user name; credentials come from the environment or a profile")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return false, fault.Hint(fault.New(fault.User, "endpoint %q is not an http or https URL", u.Redacted()),
-			"write it as http://127.0.0.1:9000")
+		return false, fault.Hint(fault.New(fault.User, "endpoint %q is not an http or https URL", u.Redacted()), saysEndpoint)
 	case u.Hostname() == "":
 		return refuse("names no host")
 	case u.RawQuery != "" || u.Fragment != "":

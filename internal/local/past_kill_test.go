@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(feedKillEnv); dir != "" {
 		feedVictim(dir)
 	}
+	if where := os.Getenv(relayKillEnv); where != "" {
+		relayVictim(where)
+	}
 	os.Exit(m.Run())
 }
 

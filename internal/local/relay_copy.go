@@ -27,10 +27,12 @@ func saysCopy(name string, s *shadow.Status) string {
 	switch {
 	case s.Gap != nil:
 		return text + "is not available " + s.Gap.Error() + ". Turning it on again with UpdateContinuousBackups begins it anew"
-	case s.Trouble != nil:
-		return text + "is being prepared, and waits: " + s.Trouble.Error()
+	case s.Ready() && s.Trouble != nil:
+		return text + "is available up to " + clockText(s.PassedMs) + ", and waits: " + s.Trouble.Error()
 	case s.Ready():
 		return text + "is available"
+	case s.Trouble != nil:
+		return text + "is being prepared, and waits: " + s.Trouble.Error()
 	}
 	return text + fmt.Sprintf("is being prepared: %d items are copied, then the table's stream must be followed up to now. Try again", s.Scanned)
 }
@@ -75,11 +77,16 @@ func (c *call) turnCopy(name string, enable bool, days *int64) (store.TableID, e
 	if c.db.inMaking(name) != nil {
 		return 0, failure("ContinuousBackupsUnavailableException", "Backups are being enabled for the table: %s. Please retry later", name)
 	}
+	followed := r.followed(name)
 	t, err := c.table(name)
+	if isMissing(err) && followed != nil && !enable {
+		if err := r.unfollow(name); err != nil { // the copy of a table that is gone
+			return 0, err
+		}
+	}
 	if err != nil {
 		return 0, missing(err, tableNotFound(name))
 	}
-	followed := r.followed(name)
 	wish := shadowed{Days: daysMax, Wanted: enable}
 	if followed != nil && followed.def.Shadow.Days > 0 {
 		wish.Days = followed.def.Shadow.Days

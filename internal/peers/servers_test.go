@@ -148,11 +148,11 @@ func startMoto(t *testing.T) string {
 	return url
 }
 
-// startLocal serves the program's own local world and returns the place to work in.
-func startLocal(t *testing.T) place {
+// startLocal serves the program's own local world, with more flags if there are, and returns the place to work in.
+func startLocal(t *testing.T, flags ...string) place {
 	t.Helper()
 	p := place{dir: t.TempDir(), world: t.TempDir()}
-	cmd := exec.CommandContext(t.Context(), program, "local", "--dir", p.world, "--json")
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"local", "--dir", p.world, "--json"}, flags...)...)
 	cmd.Env = environment()
 	said := serve(t, cmd)
 	deadline := time.Now().Add(time.Minute)

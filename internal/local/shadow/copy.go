@@ -189,7 +189,7 @@ const writesMax = 256
 func (c *shadow) put(untilMs int64) (more bool, err error) {
 	for _, shard := range c.stream.Shards() {
 		for {
-			run := shard.Run(untilMs, writesMax/2-1)
+			run := shard.Run(untilMs, writesMax-1)
 			if len(run) == 0 {
 				break
 			}
@@ -213,8 +213,7 @@ func (c *shadow) put(untilMs int64) (more bool, err error) {
 	return more, nil
 }
 
-// writes are the records of one time as writes of distinct keys: the last of a key counts. While the table is scanned each
-// leaves its mark.
+// writes are the records of one time as writes of distinct keys: the last of a key counts.
 func (c *shadow) writes(run []upstream.Record) ([]store.Write, error) {
 	list := make([]store.Write, 0, writesMax)
 	seen := map[string]int{}
@@ -237,10 +236,6 @@ func (c *shadow) writes(run []upstream.Record) ([]store.Write, error) {
 		}
 		seen[name] = len(list)
 		list = append(list, w)
-		if c.state.Marks != 0 {
-			list = append(list, store.Write{Table: c.state.Marks, Key: key, Blind: true,
-				Decide: func([]byte) (store.Op, []byte, error) { return store.OpPut, []byte{1}, nil }})
-		}
 	}
 	return list, nil
 }

@@ -46,6 +46,7 @@ type Keeper struct {
 	mu     sync.Mutex
 	moved  *sync.Cond // something that Wait waits for may have changed
 	copies map[store.TableID]*shadow
+	failed error // the store's: nothing goes on
 	wake   chan struct{}
 }
 
@@ -66,11 +67,7 @@ func Open(s *store.Store, o Options) (*Keeper, error) {
 
 // Begin follows a table into id, an empty table of the store with history. It is durable on return.
 func (k *Keeper) Begin(id store.TableID, source Source, form Form) error {
-	marks, err := makeMarks(k.store, id)
-	if err != nil {
-		return err
-	}
-	st := state{Source: source, Marks: marks}
+	st := state{Source: source}
 	if err := k.book.put(id, entryState, &st); err != nil {
 		return err
 	}
@@ -88,16 +85,13 @@ func (k *Keeper) Resume(id store.TableID, form Form) (ok bool, err error) {
 	return true, nil
 }
 
-// Resumed tells that all copies are known: the clock goes by them from now on, and what is left of others goes.
-func (k *Keeper) Resumed() error {
-	needed := map[store.TableID]bool{}
+// Resumed tells that all copies are known: the clock goes by them from now on.
+func (k *Keeper) Resumed() {
 	copies := k.all()
 	k.advance(copies)
 	for _, c := range copies {
-		needed[c.state.Marks] = true
 		c.tell()
 	}
-	return sweepMarks(k.store, needed)
 }
 
 func (k *Keeper) take(c *shadow) {
@@ -123,11 +117,6 @@ func (k *Keeper) End(id store.TableID) error {
 	c.stop()
 	c.work.Lock() // until what was under way is written
 	defer c.work.Unlock()
-	if c.state.Marks != 0 {
-		if err := k.store.DropTable(c.state.Marks); err != nil {
-			return err
-		}
-	}
 	return k.book.drop(id)
 }
 
@@ -182,6 +171,9 @@ func (k *Keeper) Wait(ctx context.Context, id store.TableID, ms int64) error {
 		case c.told.Gap != nil:
 			k.mu.Unlock()
 			return c.told.Gap
+		case k.failed != nil:
+			k.mu.Unlock()
+			return k.failed
 		case ctx.Err() != nil:
 			k.mu.Unlock()
 			return ctx.Err()
@@ -218,6 +210,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		progress, trouble, err := k.round(ctx)
 		if err != nil {
+			k.mu.Lock()
+			k.failed = err
+			k.moved.Broadcast()
+			k.mu.Unlock()
 			return err
 		}
 		pause := k.opts.Pause

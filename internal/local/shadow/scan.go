@@ -6,8 +6,9 @@ import (
 	"dynaferry/internal/local/store"
 )
 
-// scan takes a page of the upstream's table into the copy: what no record has told of yet. The page is asked for after the
-// records that were put, so what it shows of a key that has no mark is no older than any of them.
+// scan takes a page of the upstream's table into the copy. The page is asked for after the records before it were put, and
+// is consistent, so what it shows is no older than any of them; all later ones come after it. So any record of a key beats
+// the scan, and none has to be looked for.
 func (c *shadow) scan(ctx context.Context) error {
 	if c.trouble != nil || len(c.stream.Shards()) == 0 {
 		return nil // the stream comes first
@@ -32,11 +33,6 @@ func (c *shadow) scan(ctx context.Context) error {
 			c.end("an item of the upstream's table: " + err.Error())
 			return nil
 		}
-		if _, marked, err := c.keeper.store.Get(c.state.Marks, key); err != nil {
-			return err
-		} else if marked {
-			continue
-		}
 		if writes = append(writes, store.Write{Table: c.id, Key: key, Blind: true,
 			Decide: func([]byte) (store.Op, []byte, error) { return store.OpPut, value, nil }}); len(writes) == writesMax-1 {
 			if err := commit(c.keeper.store, writes); err != nil {
@@ -44,10 +40,6 @@ func (c *shadow) scan(ctx context.Context) error {
 			}
 			writes = writes[:0]
 		}
-	}
-	marks := after.Marks
-	if next == nil {
-		after.Marks = 0
 	}
 	position, err := c.keeper.book.write(c.id, entryState, &after)
 	if err != nil {
@@ -57,8 +49,5 @@ func (c *shadow) scan(ctx context.Context) error {
 		return err
 	}
 	c.state, c.progress = after, true
-	if next == nil {
-		return c.keeper.store.DropTable(marks) // if this fails, Resumed does it
-	}
 	return nil
 }

@@ -5,18 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/local/store"
 	"dynaferry/internal/local/upstream"
 )
 
-// The hidden tables: where everything that is followed stands, and the keys that records told while a table is scanned.
-const (
-	bookName  = "/follow"
-	marksStem = "/marks/"
-)
+// bookName is the hidden table that tells where everything that is followed stands.
+const bookName = "/follow"
 
 // Source is the upstream's table that a copy is of. Another one of its name is not it.
 type Source struct {
@@ -30,7 +26,6 @@ type Source struct {
 // state is where one copy stands, beside the positions of its shards.
 type state struct {
 	Source    Source          `json:"source"`
-	Marks     store.TableID   `json:"marks,omitempty"`     // while the scan goes on
 	ScanAfter json.RawMessage `json:"scanAfter,omitempty"` // key of the upstream's that the scan goes on behind
 	Scanned   int64           `json:"scanned,omitempty"`   // items
 	ScanEndMs int64           `json:"scanEndMs,omitempty"` // Unix ms when it was over, 0: it is not
@@ -141,21 +136,4 @@ func (b *book) drop(id store.TableID) error {
 		}
 	}
 	return b.put(id, entryState, nil)
-}
-
-// makeMarks makes the table of marks for a copy.
-func makeMarks(s *store.Store, id store.TableID) (store.TableID, error) {
-	return s.CreateTable([]byte(`{"hidden":"marks","version":1}`), marksStem+strconv.FormatUint(uint64(id), 10), store.Settings{})
-}
-
-// sweepMarks drops tables of marks that no copy needs.
-func sweepMarks(s *store.Store, needed map[store.TableID]bool) error {
-	for _, t := range s.Tables() {
-		if strings.HasPrefix(t.Name, marksStem) && !needed[t.ID] {
-			if err := s.DropTable(t.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -100,8 +100,8 @@ type recordReply struct {
 // read asks for the next page.
 func (s *Shard) read(ctx context.Context) error {
 	if s.iterator == "" {
-		if err := s.position(ctx); err != nil {
-			return err
+		if err := s.position(ctx); err != nil || s.iterator == "" {
+			return err // without one the next round asks from the oldest record on
 		}
 	}
 	asked := s.stream.now()
