@@ -38,6 +38,9 @@ func (c *call) describeContinuousBackups() error {
 	if making := c.db.inMaking(name); making != nil {
 		t, err = making, nil
 	}
+	if err == nil && t.copy != nil {
+		t, err = c.caughtUp(t)
+	}
 	if err != nil {
 		return missing(err, tableNotFound(name))
 	}

@@ -51,6 +51,19 @@ func describeCopy(t *table) *copyDescription {
 	return &copyDescription{t.copy.Ready(), saysCopy(t.def.Name, t.copy), t.copy.Scanned}
 }
 
+// caughtUp returns the table as of when its copy has passed this moment, if that is soon: nobody waits for the latest restorable
+// time, and what was acknowledged before it was asked for belongs to it.
+func (c *call) caughtUp(t *table) (*table, error) {
+	const soon = time.Second
+	if !t.copy.Ready() || t.copy.Lag > soon {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, t.copy.Lag+3*soon)
+	defer cancel()
+	_ = c.db.relay.reached(ctx, t.id, latest(c.db.now())) // the answer says how far it came
+	return c.table(t.def.Name)
+}
+
 // updateCopy is UpdateContinuousBackups of an upstream's table.
 func (c *call) updateCopy(name string, enable bool, days *int64) error {
 	id, err := c.turnCopy(name, enable, days)

@@ -18,6 +18,7 @@ type shadow struct {
 	keeper *Keeper
 	id     store.TableID
 	form   Form
+	trust  upstream.Trust
 	stream *upstream.Stream
 	ctx    context.Context // ends when it is not followed any more
 	stop   context.CancelFunc
@@ -43,11 +44,11 @@ func newShadow(k *Keeper, id store.TableID, st state, positions []upstream.Posit
 		}
 		c.reached = max(c.reached, positions[i].PassedMs)
 	}
-	trust := upstream.TrustOf(st.Source.ARN)
+	c.trust = upstream.TrustOf(st.Source.ARN)
 	if k.opts.Lag > 0 {
-		trust.Lag = k.opts.Lag
+		c.trust.Lag = k.opts.Lag
 	}
-	c.stream = k.opts.Client.Follow(st.Source.Stream, positions, trust, k.opts.Wall)
+	c.stream = k.opts.Client.Follow(st.Source.Stream, positions, c.trust, k.opts.Wall)
 	c.told = c.status()
 	return c
 }
@@ -59,7 +60,7 @@ func (c *shadow) joined() bool { return c.alive() && c.state.SinceMs != 0 }
 func (c *shadow) passedMs() int64 { return max(c.stream.PassedMs(), c.state.PassedMs) }
 
 func (c *shadow) status() Status {
-	s := Status{Source: c.state.Source, Scanned: c.state.Scanned, SinceMs: c.state.SinceMs, Trouble: c.trouble}
+	s := Status{Source: c.state.Source, Scanned: c.state.Scanned, SinceMs: c.state.SinceMs, Lag: c.trust.Lag, Trouble: c.trouble}
 	if c.state.SinceMs != 0 {
 		s.PassedMs = c.keeper.opts.Clock.pinned.Load()
 	}

@@ -130,11 +130,12 @@ func (k *Keeper) all() []*shadow {
 // Status is where a copy stands.
 type Status struct {
 	Source   Source
-	Scanned  int64 // items that the scan at the beginning has brought so far
-	SinceMs  int64 // the state before this time, Unix ms, is the first that is exact; 0: not known yet
-	PassedMs int64 // and that before this one the last
-	Gap      error // why there will never be more
-	Trouble  error // why nothing goes on at the moment
+	Scanned  int64         // items that the scan at the beginning has brought so far
+	SinceMs  int64         // the state before this time, Unix ms, is the first that is exact; 0: not known yet
+	PassedMs int64         // and that before this one the last
+	Lag      time.Duration // how late the upstream may show a write
+	Gap      error         // why there will never be more
+	Trouble  error         // why nothing goes on at the moment
 }
 
 // Ready tells whether there is a time that the copy can answer for.
