@@ -42,7 +42,7 @@ func (f *nativeFlags) add(cmd *cobra.Command) {
 	p.BoolVar(&f.native, "native", false, "let the service export (ExportTableToPointInTime): one moment, no read units; needs continuous backups")
 	p.StringVar(&f.set.At, "at", "", "native: the moment to export, 2026-01-31T18:00:00Z, now or how long ago, -90m, -2d (default: the service's now)")
 	p.StringVar(&f.incremental, "incremental", "", "native: what changed in a window, FROM..TO in times as --at has them; TO may be left out")
-	p.StringVar(&f.followOn, "follow-on", "", "native: what changed since the last export of the table below this address, which is DEST as well")
+	p.StringVar(&f.followOn, "follow-on", "", "native: what changed since the last export of the table below this address, which is DEST as well; or, with a DEST of its own, since this full export or data set and the exports that follow it in DEST")
 	p.StringVar(&f.set.View, "view", "", "native: what changes show, new or new-and-old (default: new-and-old)")
 	p.StringVar(&f.set.KMSKey, "kms", "", "native: KMS key, in the bucket's Region, that the service encrypts the export with")
 	p.StringVar(&f.set.Owner, "bucket-owner", "", "native: account that the bucket belongs to, when it is another")
@@ -52,8 +52,8 @@ func (f *nativeFlags) add(cmd *cobra.Command) {
 
 // args are a table and a destination, or a table where --follow-on names the destination.
 func (f *nativeFlags) args(cmd *cobra.Command, given []string) error {
-	if f.followOn != "" {
-		return args(1, "a table, as --follow-on names the destination")(cmd, given)
+	if f.followOn != "" && len(given) != 2 {
+		return args(1, "a table, as --follow-on names the destination, or both")(cmd, given)
 	}
 	return args(2, "a table and a destination")(cmd, given)
 }
@@ -85,6 +85,9 @@ func changed(cmd *cobra.Command, names []string, complaint string) error {
 func (a *app) nativeExport(cmd *cobra.Command, f *copyFlags, n *nativeFlags, table, dest string) error {
 	set := n.set
 	set.Dest, set.Form, set.FollowOn = dest, f.set.Form, n.followOn != ""
+	if set.FollowOn && dest != n.followOn {
+		set.Base = n.followOn
+	}
 	if n.incremental != "" {
 		var ok bool
 		if set.From, set.To, ok = strings.Cut(n.incremental, ".."); !ok || set.From == "" {

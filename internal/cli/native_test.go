@@ -33,7 +33,10 @@ type nativeWorld struct {
 	client  dynamo.Native
 }
 
-func newNativeWorld(t *testing.T, o local.Options) *nativeWorld {
+func newNativeWorld(t *testing.T, o local.Options) *nativeWorld { return newNativeWorldAt(t, o, 0) }
+
+// newNativeWorldAt is a world that begins at a time before or behind ours.
+func newNativeWorldAt(t *testing.T, o local.Options, ahead time.Duration) *nativeWorld {
 	exe, err := exec.LookPath("dynaferry")
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +51,7 @@ func newNativeWorld(t *testing.T, o local.Options) *nativeWorld {
 		t.Fatal(err)
 	}
 	w := &nativeWorld{t: t}
+	w.ahead.Store(int64(ahead))
 	w.openAs.Store(func() error { return nil })
 	o.NoSync, o.Clock = true, func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 	o.Bucket = func(ctx context.Context, name string) (blob.Bucket, error) {
@@ -301,5 +305,50 @@ func TestNativeStrictTimes(t *testing.T) {
 	b, err := w.client.Backups(t.Context(), "Orders")
 	if last, parseErr := time.Parse(time.RFC3339, ends); err != nil || parseErr != nil || b.Latest.Sub(last) > 5*time.Second {
 		t.Errorf("the chain ends at %s, the service is at %v (%v, %v)", ends, b, err, parseErr)
+	}
+}
+
+// A chain follows a data set that a scan made: it begins before the scan did, and reaches beyond its end. In a destination of
+// its own, since a data set's is for its files.
+func TestFollowOnScan(t *testing.T) {
+	w := newNativeWorldAt(t, local.Options{}, -time.Hour) // its table was there before the scan
+	if err := w.client.EnableBackups(t.Context(), "Orders"); err != nil {
+		t.Fatal(err)
+	}
+	w.ahead.Store(0)
+	more := t.TempDir() + "/more.jsonl"
+	add := func(id string) {
+		if err := os.WriteFile(more, []byte(`{"id":"`+id+`"}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/scanned")
+	add("c")
+	w.run(0, "import", more, "dynamodb://Orders", "--mode", "if-absent")
+	if out := w.run(5, "export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/scanned"); !strings.Contains(out, "DEST --native --follow-on s3://lake/scanned") {
+		t.Error(out)
+	}
+	follow := []string{"export", "dynamodb://Orders", "s3://lake/changes", "--native", "--follow-on", "s3://lake/scanned"}
+	if out := w.run(0, follow...); strings.Count(out, "changes from") != 1 || !strings.Contains(out, "items      1 in") {
+		t.Error(out)
+	}
+	w.run(0, "convert", "s3://lake/scanned", "s3://lake/joined", "--overlay", "s3://lake/changes")
+	w.run(0, "verify", "dynamodb://Orders", "s3://lake/joined")
+
+	add("d")
+	w.run(0, "import", more, "dynamodb://Orders", "--mode", "if-absent")
+	if out := w.run(0, follow...); !strings.Contains(out, "items      1 in") {
+		t.Error(out)
+	}
+	if out := w.run(0, "verify", "s3://lake/scanned", "dynamodb://Orders", "--overlay", "s3://lake/changes"); !strings.Contains(out, "was scanned from") {
+		t.Error(out)
+	}
+	// A base of another table, and one that tells no moment.
+	w.run(0, "import", more, "dynamodb://Others", "--create", "--key", "id")
+	w.run(0, "export", "dynamodb://Others", "s3://lake/others")
+	for base, say := range map[string]string{"s3://lake/others": "is of another table", more: "does not tell which moment"} {
+		if out := w.run(2, "export", "dynamodb://Orders", "s3://lake/none", "--native", "--follow-on", base); !strings.Contains(out, say) {
+			t.Error(out)
+		}
 	}
 }

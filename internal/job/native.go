@@ -28,6 +28,7 @@ type NativeExport struct {
 	To       string `json:"to,omitempty"`   // "": the latest that the service gives
 	View     string `json:"view,omitempty"`
 	FollowOn bool   `json:"followOn,omitempty"` // go on where the exports at the destination end
+	Base     string `json:"base,omitempty"`     // what they follow, where that is elsewhere
 	KMSKey   string `json:"kmsKey,omitempty"`
 	Owner    string `json:"bucketOwner,omitempty"`
 	Copy     *Copy  `json:"copy,omitempty"` // how to convert; nil leaves the export
@@ -228,7 +229,8 @@ func (j *nativeJob) checkDest(ctx context.Context) error {
 		return err
 	}
 	if set.Head >= 0 || len(set.Open) > 0 {
-		return fault.Hint(fault.New(fault.Conflict, "%s holds a data set; the service's export beside it would be no part of it", j.at), "choose another destination")
+		return fault.Hint(fault.New(fault.Conflict, "%s holds a data set; the service's export beside it would be no part of it", j.at),
+			"choose another destination; changes that follow a data set: dynaferry export %s DEST --native --follow-on %s", j.table.Address, j.at)
 	}
 	return nil
 }

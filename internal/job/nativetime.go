@@ -12,6 +12,7 @@ import (
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/manifest"
+	"dynaferry/internal/source"
 )
 
 var (
@@ -117,16 +118,18 @@ func (j *nativeJob) latest(ctx context.Context, table string) (time.Time, error)
 	return ceilSecond(b.Latest), nil
 }
 
-// link is an export at the destination: the state at To, or what changed from From to To.
+// link is an export at the destination: the state at To, or what changed from From to To. A scan has no single moment: what is to
+// be laid over it begins at its start, which To is then, and goes on until it had ended.
 type link struct {
 	dir      string
 	from, to time.Time
 	full     bool
+	scanned  time.Time // when the scan ended, zero where there was none
 }
 
 // followOn finds where the exports of the table at the destination end, and makes the windows from there, of holes first.
 func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeTask, error) {
-	holes, end, err := j.known(ctx, desc)
+	holes, end, scanned, err := j.known(ctx, desc)
 	if err != nil {
 		return nil, fault.Hint(fmt.Errorf("%s: %w", j.at, err), "begin with one: %s", j.anew())
 	}
@@ -153,26 +156,37 @@ func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeT
 	if !end.Before(to) {
 		to = ceilSecond(end.Add(time.Second))
 	}
+	if scanned = ceilSecond(scanned); to.Before(scanned) {
+		to = scanned
+	}
 	tail := windows(end, to)
 	tail[len(tail)-1].Extend = true
 	return append(tasks, tail...), nil
 }
 
-// known tells what the exports at the destination leave open: the holes among them, and the time after them.
-func (j *nativeJob) known(ctx context.Context, desc *dynamo.Table) (holes []nativeTask, end time.Time, err error) {
+// known tells what the exports at the destination, and their base, leave open: the holes among them, the time after them, and the
+// end of the scan that the base is, if it is one.
+func (j *nativeJob) known(ctx context.Context, desc *dynamo.Table) (holes []nativeTask, end, scanned time.Time, err error) {
 	if j.catalogue != nil {
 		stretches, end, ok := j.catalogue.Open(tableIDOf(desc))
 		if !ok {
-			return nil, end, fault.New(fault.NotFound, "no base of this table to follow on")
+			return nil, end, scanned, fault.New(fault.NotFound, "no base of this table to follow on")
 		}
 		for _, s := range stretches {
 			holes = append(holes, nativeTask{From: s[0], To: s[1]})
 		}
-		return holes, end, nil
+		return holes, end, scanned, nil
 	}
 	links, err := j.links(ctx, desc)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, end, scanned, err
+	}
+	if j.set.Base != "" {
+		base, err := j.base(ctx, desc)
+		if err != nil {
+			return nil, end, scanned, err
+		}
+		links = append(links, base)
 	}
 	return chain(links)
 }
@@ -183,6 +197,27 @@ func (j *nativeJob) anew() string {
 		return fmt.Sprintf("dynaferry backup %s %s --chain --new-base", j.table.Address, j.at)
 	}
 	return fmt.Sprintf("dynaferry export %s %s --native --format %s", j.table.Address, j.at, j.set.Form)
+}
+
+// base is what the chain follows where that lies elsewhere: a full export, or a data set made from one or from a table.
+func (j *nativeJob) base(ctx context.Context, desc *dynamo.Table) (link, error) {
+	src, err := source.Open(ctx, j.env.World, source.Spec{Address: j.set.Base})
+	if err != nil {
+		return link{}, err
+	}
+	shows := src.Info().Shows
+	switch {
+	case shows == nil:
+		return link{}, fault.New(fault.User, "%s does not tell which moment its items show, so that no chain can begin there: a base is a full export, or a "+
+			"data set made from one or from a table, whole and in one version", src.Address())
+	case shows.ID != "" && shows.ID != desc.ID:
+		return link{}, fault.New(fault.User, "%s is of another table: %s", src.Address(), shows.TableIdentity)
+	}
+	l := link{dir: j.set.Base, to: shows.Start, full: true}
+	if shows.Start.Before(shows.End) {
+		l.to, l.scanned = shows.Start.Truncate(time.Second), shows.End
+	}
+	return l, nil
 }
 
 // links reads the summaries of the exports of the table at the destination.
@@ -203,6 +238,12 @@ func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, erro
 		l, err := linkOf(dir, s)
 		if err != nil {
 			return nil, err
+		}
+		if s.Scan != nil {
+			if l.scanned, err = time.Parse(time.RFC3339, s.Scan.End); err != nil {
+				return nil, fault.At(fault.New(fault.Corrupt, "manifest-summary.json: %w", err), fault.Place{File: dir})
+			}
+			l.to = l.to.Truncate(time.Second)
 		}
 		links = append(links, l)
 	}
@@ -226,15 +267,15 @@ func linkOf(dir string, s manifest.Summary) (link, error) {
 	return l, nil
 }
 
-// chain tells up to when the exports cover every change, and the holes on the way there. Holes before a later full export
-// are of no account.
-func chain(links []link) (holes []nativeTask, end time.Time, err error) {
+// chain tells up to when the exports cover every change, the holes on the way there, and when the scan ended that it begins
+// with, if it does. Holes before a later full export are of no account.
+func chain(links []link) (holes []nativeTask, end, scanned time.Time, err error) {
 	slices.SortFunc(links, func(a, b link) int { return a.to.Compare(b.to) })
 	begun := false
 	for _, l := range links {
 		switch {
 		case l.full:
-			begun, holes, end = true, nil, l.to
+			begun, holes, end, scanned = true, nil, l.to, l.scanned
 		case begun && l.to.After(end):
 			if l.from.After(end) {
 				holes = append(holes, nativeTask{From: end, To: l.from})
@@ -243,9 +284,9 @@ func chain(links []link) (holes []nativeTask, end time.Time, err error) {
 		}
 	}
 	if !begun {
-		return nil, end, fault.New(fault.NotFound, "no full export of this table to follow on")
+		return nil, end, scanned, fault.New(fault.NotFound, "no full export of this table to follow on")
 	}
-	return holes, end, nil
+	return holes, end, scanned, nil
 }
 
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }

@@ -47,6 +47,7 @@ func TestWindows(t *testing.T) {
 func TestChain(t *testing.T) {
 	at := func(h int) time.Time { return time.Date(2026, 1, 1, h, 0, 0, 0, time.UTC) }
 	full := func(h int) link { return link{full: true, to: at(h)} }
+	scan := func(from, to int) link { return link{full: true, to: at(from), scanned: at(to)} }
 	inc := func(from, to int) link { return link{from: at(from), to: at(to)} }
 	for _, c := range []struct {
 		name  string
@@ -61,9 +62,13 @@ func TestChain(t *testing.T) {
 		{"a window around the full one", []link{inc(1, 4), full(3)}, "4"},
 		{"a hole", []link{full(3), inc(3, 5), inc(7, 9)}, "5-7 9"},
 		{"a hole that was filled", []link{full(3), inc(3, 5), inc(7, 9), inc(5, 7)}, "9"},
+		{"a scan", []link{scan(3, 5)}, "3, scanned to 5"},
+		{"changes from before a scan on", []link{scan(3, 5), inc(2, 4)}, "4, scanned to 5"},
+		{"changes from behind a scan's start on", []link{scan(3, 5), inc(4, 6)}, "3-4 6, scanned to 5"},
+		{"a full one behind a scan", []link{scan(3, 5), full(6)}, "6"},
 		{"a hole before another full one", []link{full(3), inc(5, 7), full(8), inc(8, 9)}, "9"},
 	} {
-		holes, end, err := chain(c.links)
+		holes, end, scanned, err := chain(c.links)
 		got := "none"
 		if err == nil {
 			got = ""
@@ -71,6 +76,9 @@ func TestChain(t *testing.T) {
 				got += fmt.Sprintf("%d-%d ", h.From.Hour(), h.To.Hour())
 			}
 			got += fmt.Sprint(end.Hour())
+			if !scanned.IsZero() {
+				got += fmt.Sprintf(", scanned to %d", scanned.Hour())
+			}
 		}
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
