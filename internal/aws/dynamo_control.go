@@ -211,7 +211,7 @@ func (d *DynamoDB) update(ctx context.Context, table string, in *dynamodb.Update
 
 // awaitActive waits until a table and its indexes are ACTIVE.
 func (d *DynamoDB) awaitActive(ctx context.Context, table string) (*dynamo.Table, error) {
-	return d.awaitFor(ctx, table, pollFor, func(t *dynamo.Table, err error) (bool, error) {
+	return d.await(ctx, table, func(t *dynamo.Table, err error) (bool, error) {
 		if fault.KindOf(err) == fault.NotFound {
 			return false, nil // not everywhere yet
 		}
@@ -229,9 +229,6 @@ func active(t *dynamo.Table) bool {
 	})
 }
 
-// restoreFor bounds the wait for a table that the service restores: it takes minutes for the smallest and a day for the largest.
-const restoreFor = 48 * time.Hour
-
 // RestoreTo implements dynamo.Control.
 func (d *DynamoDB) RestoreTo(ctx context.Context, source, target string, at time.Time) (*dynamo.Table, error) {
 	err := d.call(ctx, &exchange{}, source, func(ctx context.Context, options func(*dynamodb.Options)) error {
@@ -239,21 +236,23 @@ func (d *DynamoDB) RestoreTo(ctx context.Context, source, target string, at time
 			RestoreDateTime: &at}, options)
 		return err
 	})
-	if fault.KindOf(err) == fault.Conflict {
-		// Of an answer that got lost, the table itself tells what it was made of.
-		t, describeErr := d.Describe(ctx, target)
-		if describeErr != nil || !restoredFrom(t, source, at) {
+	if fault.KindOf(err) != fault.Conflict {
+		if err != nil {
 			return nil, err
 		}
-	} else if err != nil {
+		return d.await(ctx, target, func(_ *dynamo.Table, err error) (bool, error) {
+			if fault.KindOf(err) == fault.NotFound {
+				return false, nil // not everywhere yet
+			}
+			return err == nil, err
+		})
+	}
+	// Of an answer that got lost, the table itself tells what it was made of.
+	t, describeErr := d.Describe(ctx, target)
+	if describeErr != nil || !restoredFrom(t, source, at) {
 		return nil, err
 	}
-	return d.awaitFor(ctx, target, restoreFor, func(t *dynamo.Table, err error) (bool, error) {
-		if fault.KindOf(err) == fault.NotFound {
-			return false, nil
-		}
-		return err == nil && active(t), err
-	})
+	return t, nil
 }
 
 // restoredFrom tells whether a table is the one that a request for a restore has made.

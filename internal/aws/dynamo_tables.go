@@ -146,7 +146,7 @@ func (d *DynamoDB) Delete(ctx context.Context, table string) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.awaitFor(ctx, table, pollFor, func(_ *dynamo.Table, err error) (bool, error) {
+	_, err = d.await(ctx, table, func(_ *dynamo.Table, err error) (bool, error) {
 		if fault.KindOf(err) == fault.NotFound {
 			return true, nil
 		}
@@ -155,10 +155,10 @@ func (d *DynamoDB) Delete(ctx context.Context, table string) error {
 	return err
 }
 
-// awaitFor asks until the table is as wanted, for a while. A failed question is asked again.
-func (d *DynamoDB) awaitFor(ctx context.Context, table string, most time.Duration, done func(*dynamo.Table, error) (bool, error)) (
+// await asks until the table is as wanted. A failed question is asked again.
+func (d *DynamoDB) await(ctx context.Context, table string, done func(*dynamo.Table, error) (bool, error)) (
 	*dynamo.Table, error) {
-	deadline := time.Now().Add(most)
+	deadline := time.Now().Add(pollFor)
 	for wait := pollFirst; ; wait = min(2*wait, pollMost) {
 		t, err := d.Describe(ctx, table)
 		ok, err := done(t, err)
@@ -166,7 +166,7 @@ func (d *DynamoDB) awaitFor(ctx context.Context, table string, most time.Duratio
 			return t, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fault.New(fault.Unavailable, "table %s has not changed within %s", table, most)
+			return nil, fault.New(fault.Unavailable, "table %s has not changed within %s", table, pollFor)
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return nil, err

@@ -22,8 +22,8 @@ type Control interface {
 	// Set brings one setting of a table to what the definition says. It returns once the table is ACTIVE again.
 	Set(ctx context.Context, t *Table, def *Definition, setting Setting) error
 
-	// RestoreTo has the service make a table as another was at a moment, and returns once it is ACTIVE. Conflict when there is
-	// one of that name, unless it is what the very same request has made.
+	// RestoreTo has the service begin to make a table as another was at a moment; it is CREATING until that is done, which takes
+	// minutes to hours. Conflict when there is one of that name, unless it is what the very same request has made.
 	RestoreTo(ctx context.Context, source, target string, at time.Time) (*Table, error)
 }
 

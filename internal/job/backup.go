@@ -199,6 +199,9 @@ func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool)
 			return made, nil, err
 		}
 	}
+	if err := j.set.heeded(made.By); err != nil {
+		return made, nil, err
+	}
 	if made.By == backup.ByScan && !j.set.Chain {
 		return made, nil, nil
 	}
@@ -215,6 +218,22 @@ func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool)
 		return made, nil, nil
 	}
 	return made, append(costs, map[backup.Kind]string{backup.Base: "makes a base", backup.Changes: "adds the changes since the last backup"}[made.Kind]), nil
+}
+
+// heeded refuses what the way that was chosen has no use for.
+func (s *Backup) heeded(by string) error {
+	words := map[string]string{backup.ByScan: "scan", backup.ByNative: "the service's export"}
+	for _, wish := range []struct {
+		flag  string
+		given bool
+		by    string
+	}{{"--read-units", s.ReadUnits != "", backup.ByScan}, {"--consistent", s.Consistent, backup.ByScan}, {"--segments", s.Segments != 0, backup.ByScan},
+		{"--kms", s.KMSKey != "", backup.ByNative}, {"--bucket-owner", s.Owner != "", backup.ByNative}} {
+		if wish.given && wish.by != by && !(s.Chain && wish.by == backup.ByNative) {
+			return fault.Hint(fault.New(fault.User, "%s goes with a backup by %s; this one is by %s", wish.flag, words[wish.by], words[by]), "--%s, or leave %s away", wish.by, wish.flag)
+		}
+	}
+	return nil
 }
 
 // checkPlace refuses a place that holds something else.
@@ -282,8 +301,20 @@ func (j *backupJob) scanned(dest string) world.Location {
 // scansFolder is where scans lie below a place, each in a folder of its plan's name.
 const scansFolder = "scans"
 
-// stands tells whether the backup that a plan made is in the catalogue.
+// stands tells whether the backup that a plan made is in the catalogue. One that failed in part was told or not: the next
+// goes on from what is there.
 func (j *backupJob) stands(ctx context.Context, p *plan.Plan) (bool, error) {
+	end, ended, err := plan.Ending(ctx, j.st, p)
+	if err != nil || !ended {
+		return false, err
+	}
+	var r BackupReport
+	if err := json.Unmarshal(end.Report, &r); err != nil {
+		return false, fault.New(fault.Corrupt, "report of plan %s: %w", p.ID, err)
+	}
+	if r.Err() != nil {
+		return false, nil
+	}
 	c, err := backup.Load(ctx, j.place.Bucket, j.place.Prefix)
 	if err != nil {
 		return false, err

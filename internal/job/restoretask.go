@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
@@ -37,9 +38,12 @@ func (j *restoreJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage
 // planned, is empty, and has the keys.
 func (j *restoreJob) tableTask(ctx context.Context, task *restoreTask) (*restored, error) {
 	if task.Spec == nil {
-		t, err := j.control.RestoreTo(ctx, j.from.Host, j.at.Host, task.At)
-		if err != nil {
+		if _, err := j.control.RestoreTo(ctx, j.from.Host, j.at.Host, task.At); err != nil {
 			return nil, fmt.Errorf("restore %s to %s: %w", j.from, timeText(task.At), err)
+		}
+		t, err := j.awaitActive(ctx)
+		if err != nil {
+			return nil, err
 		}
 		return &restored{ID: tableIDOf(t), ARN: t.ARN, Empty: true}, nil
 	}
@@ -78,14 +82,9 @@ func (j *restoreJob) liveTable(ctx context.Context) (*restored, error) {
 
 // adopt takes a table that an earlier attempt has made.
 func (j *restoreJob) adopt(ctx context.Context, task *restoreTask) (*restored, error) {
-	var t *dynamo.Table
-	err := poll(ctx, func() (bool, error) {
-		var err error
-		t, err = j.client.Describe(ctx, j.at.Host)
-		return err == nil && t.Status == "ACTIVE", err
-	})
+	t, err := j.awaitActive(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("describe %s: %w", j.at, err)
+		return nil, err
 	}
 	empty, err := dynamo.Empty(ctx, j.client, j.at.Host)
 	if err != nil {
@@ -95,6 +94,22 @@ func (j *restoreJob) adopt(ctx context.Context, task *restoreTask) (*restored, e
 		return nil, fault.Hint(fault.New(fault.Conflict, "%s was made by somebody else since this restore began", j.at), "restore into another table")
 	}
 	return &restored{ID: tableIDOf(t), ARN: t.ARN, Empty: true}, nil
+}
+
+// awaitActive waits until the table can be used, however long the service makes it take.
+func (j *restoreJob) awaitActive(ctx context.Context) (t *dynamo.Table, err error) {
+	begun := time.Now()
+	err = poll(ctx, func() (bool, error) {
+		if t, err = j.client.Describe(ctx, j.at.Host); err != nil || t.Status == "ACTIVE" {
+			return err == nil, err
+		}
+		j.env.progress("table %s: %s, waiting for %s", j.at.Host, t.Status, time.Since(begun).Round(time.Second))
+		return false, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describe %s: %w", j.at, err)
+	}
+	return t, nil
 }
 
 // proof is a proving task's result.

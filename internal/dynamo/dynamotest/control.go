@@ -139,6 +139,9 @@ func (tb *table) restore(t *testing.T, c dynamo.Control) {
 	name := tb.name + "-then"
 	t.Cleanup(func() { _ = tb.client.Delete(context.Background(), name) })
 	first, err := c.RestoreTo(t.Context(), tb.name, name, at)
+	for deadline := time.Now().Add(nativeWithin); err == nil && first.Status == "CREATING" && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		first, err = tb.client.Describe(t.Context(), name)
+	}
 	if err != nil || first.Status != "ACTIVE" || first.Definition.Has(dynamo.Stream) || !first.Definition.Has(dynamo.Indexes) {
 		t.Fatalf("restored: %+v, %v", first, err)
 	}
