@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -63,7 +64,8 @@ func frozenMain() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 99
 	}
-	freezer := &freezer{wish: f}
+	freezer := &freezer{wish: f, thawed: make(chan struct{}), continued: make(chan os.Signal, 1)}
+	signal.Notify(freezer.continued, syscall.SIGCONT)
 	w := world.New()
 	w.WrapClient = func(c dynamo.Client) dynamo.Client { return &freezingClient{c, freezer} }
 	w.WrapBucket = func(b blob.Bucket) blob.Bucket { return &freezingBucket{b, freezer} }
@@ -83,12 +85,17 @@ type freezer struct {
 	wish                 frozenWish
 	writes, heads, woken atomic.Int64
 	frozen               atomic.Bool
+	continued            chan os.Signal
+	thawed               chan struct{}
 }
 
-// freeze stops this process until somebody continues it.
+// freeze stops this process until somebody continues it. A crowded machine stops the last of its threads only a while
+// after the signal was sent: none of them sends anything more in between.
 func (f *freezer) freeze() {
 	f.frozen.Store(true)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-f.continued
+	close(f.thawed)
 }
 
 // write is called where a request is about to be sent.
@@ -98,6 +105,7 @@ func (f *freezer) write() {
 	}
 	if f.frozen.Load() {
 		f.woken.Add(1)
+		<-f.thawed
 	}
 }
 
