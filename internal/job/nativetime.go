@@ -153,15 +153,22 @@ func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeT
 	for _, h := range holes {
 		tasks = append(tasks, windows(h.From, h.To)...)
 	}
+	tail := windows(end, chainEnd(end, to, scanned))
+	tail[len(tail)-1].Extend = true
+	return append(tasks, tail...), nil
+}
+
+// chainEnd is up to when a chain is to go on: to what the service knows, a second at least, and beyond the end of a scan that it
+// begins with, for of what was written before the scan looked there the base knows nothing.
+func chainEnd(end, latest, scanned time.Time) time.Time {
+	to := latest
 	if !end.Before(to) {
 		to = ceilSecond(end.Add(time.Second))
 	}
 	if scanned = ceilSecond(scanned); to.Before(scanned) {
 		to = scanned
 	}
-	tail := windows(end, to)
-	tail[len(tail)-1].Extend = true
-	return append(tasks, tail...), nil
+	return to
 }
 
 // known tells what the exports at the destination, and their base, leave open: the holes among them, the time after them, and the

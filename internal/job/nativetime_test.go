@@ -85,3 +85,22 @@ func TestChain(t *testing.T) {
 		}
 	}
 }
+
+func TestChainEnd(t *testing.T) {
+	at := func(ms int64) time.Time { return time.UnixMilli(1_767_225_600_000 + ms).UTC() }
+	for _, c := range []struct {
+		name                       string
+		end, latest, scanned, want time.Time
+	}{
+		{"what the service knows", at(0), at(60_000), time.Time{}, at(60_000)},
+		{"nothing new", at(5000), at(5000), time.Time{}, at(6000)},
+		{"between two seconds", at(5500), at(5000), time.Time{}, at(7000)},
+		{"behind a scan", at(0), at(60_000), at(30_500), at(60_000)},
+		{"in the middle of a scan", at(0), at(20_000), at(30_500), at(31_000)},
+		{"before a scan", at(0), at(-300_000), at(30_000), at(30_000)},
+	} {
+		if got := chainEnd(c.end, c.latest, c.scanned); !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
