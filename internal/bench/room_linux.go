@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"dynaferry/internal/loopback"
 )
 
 // room is a thread in a network namespace that has nothing but loopback. What is started or dialled by it lives there.
@@ -20,7 +22,7 @@ func newRoom() (*room, error) {
 		runtime.LockOSThread() // for good: a thread that went elsewhere must not come back to the others
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
-			err = loopbackUp()
+			err = loopback.Up()
 		}
 		entered <- err
 		if err == nil {
@@ -55,20 +57,3 @@ func (r *room) dial(ctx context.Context, network, address string) (net.Conn, err
 
 // leave ends the thread.
 func (r *room) leave() { close(r.work) }
-
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, lo); err != nil {
-		return err
-	}
-	lo.SetUint16(lo.Uint16() | unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
-}

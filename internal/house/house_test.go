@@ -17,9 +17,10 @@ import (
 // listed fails the test: whoever adds one says here where it stands.
 var storey = map[string]int{
 	// 1 words
-	"internal/fault":  0,
-	"internal/item":   1,
-	"internal/sample": 1,
+	"internal/fault":    0,
+	"internal/loopback": 0,
+	"internal/item":     1,
+	"internal/sample":   1,
 	// 2 shapes and ports
 	"internal/column":     2,
 	"internal/expression": 2,

@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"dynaferry/internal/loopback"
 )
 
 // insideEnv marks the run within the namespace.
@@ -21,7 +21,7 @@ const insideEnv = "DYNAFERRY_PEERS_INSIDE"
 // do the work. Without the right to a namespace the suite runs where it is, and says so.
 func alone() (code int, done bool, err error) {
 	if os.Getenv(insideEnv) != "" {
-		return 0, false, loopbackUp()
+		return 0, false, loopback.Up()
 	}
 	runtime.LockOSThread() // Pdeathsig means the thread that started the child
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
@@ -43,21 +43,4 @@ func alone() (code int, done bool, err error) {
 		return max(1, exit.ExitCode()), true, nil
 	}
 	return 0, true, err
-}
-
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, lo); err != nil {
-		return err
-	}
-	lo.SetUint16(lo.Uint16() | unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
