@@ -92,8 +92,7 @@ func (s *Stream) Read(ctx context.Context) error {
 			return err
 		}
 	}
-	var group errgroup.Group
-	group.SetLimit(readersMax)
+	var next []*Shard // chosen before any is read, as reading one may let its children be read
 	for _, shard := range s.order {
 		if shard.Ended || len(shard.unread) > 0 || !s.readable(shard) {
 			continue
@@ -101,6 +100,11 @@ func (s *Stream) Read(ctx context.Context) error {
 		if parent := s.shards[shard.Parent]; parent != nil {
 			shard.PassedMs = max(shard.PassedMs, parent.PassedMs) // its records are behind all of its parent's
 		}
+		next = append(next, shard)
+	}
+	var group errgroup.Group
+	group.SetLimit(readersMax)
+	for _, shard := range next {
 		group.Go(func() error { return shard.read(ctx) })
 	}
 	err := group.Wait()
