@@ -26,6 +26,7 @@ type shadow struct {
 	work     sync.Mutex
 	state    state
 	trouble  error
+	again    time.Time // not asked before then
 	progress bool      // at the beginning, in the last round
 	looked   time.Time // at the upstream's table
 	noted    time.Time
@@ -80,14 +81,16 @@ func (c *shadow) tell() {
 
 // read asks the upstream for what is new, and now and then whether the table is the same. What goes wrong is kept.
 func (c *shadow) read(ctx context.Context) {
-	c.progress, c.trouble = false, nil
-	if !c.alive() {
+	c.progress = false
+	now := c.keeper.opts.Wall()
+	if !c.alive() || now.Before(c.again) {
 		return
 	}
+	c.trouble = nil
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	if now := c.keeper.opts.Wall(); now.Sub(c.looked) >= lookEvery {
+	if now.Sub(c.looked) >= lookEvery {
 		t, err := c.keeper.opts.Client.Describe(ctx, c.state.Source.Table)
 		switch {
 		case fault.KindOf(err) == fault.NotFound:
@@ -115,7 +118,7 @@ func (c *shadow) fails(err error) {
 		c.end(gap.Error())
 	case c.ctx.Err() != nil:
 	default:
-		c.trouble = err
+		c.trouble, c.again = err, c.keeper.opts.Wall().Add(troublePause)
 	}
 }
 

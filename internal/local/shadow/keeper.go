@@ -31,10 +31,10 @@ type Options struct {
 // The rhythms of following.
 const (
 	idlePause    = 250 * time.Millisecond // AWS allows 5 requests a second and shard
-	troublePause = time.Second
-	joinBehind   = time.Minute      // a copy that is further behind the clock does not join yet
-	lookEvery    = 5 * time.Second  // whether a table is still the one that is followed
-	noteEvery    = 10 * time.Second // of what is passed, when nothing else is written
+	troublePause = time.Second            // of one copy
+	joinBehind   = time.Minute            // a copy that is further behind the clock does not join yet
+	lookEvery    = 5 * time.Second        // whether a table is still the one that is followed
+	noteEvery    = 10 * time.Second       // of what is passed, when nothing else is written
 )
 
 // Keeper follows tables. Its methods may be called concurrently.
@@ -209,7 +209,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 	}()
 	for ctx.Err() == nil {
-		progress, trouble, err := k.round(ctx)
+		progress, err := k.round(ctx)
 		if err != nil {
 			k.mu.Lock()
 			k.failed = err
@@ -217,20 +217,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.mu.Unlock()
 			return err
 		}
-		pause := k.opts.Pause
-		switch {
-		case progress:
-			continue
-		case trouble:
-			pause = troublePause
+		if !progress {
+			k.idle(ctx)
 		}
-		k.idle(ctx, pause)
 	}
 	return nil
 }
 
-func (k *Keeper) idle(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+func (k *Keeper) idle(ctx context.Context) {
+	timer := time.NewTimer(k.opts.Pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -240,7 +235,7 @@ func (k *Keeper) idle(ctx context.Context, d time.Duration) {
 }
 
 // round reads once of everything that is followed and puts what can be put.
-func (k *Keeper) round(ctx context.Context) (progress, trouble bool, err error) {
+func (k *Keeper) round(ctx context.Context) (progress bool, err error) {
 	copies := k.all()
 	for _, c := range copies {
 		c.work.Lock()
@@ -261,25 +256,25 @@ func (k *Keeper) round(ctx context.Context) (progress, trouble bool, err error) 
 	_ = group.Wait() // nothing fails but for the copies themselves
 	for _, c := range copies {
 		if err := c.begin(ctx); err != nil {
-			return false, false, err
+			return false, err
 		}
 	}
 	for more := true; more; {
 		k.advance(copies)
 		if more, err = k.apply(copies); err != nil {
-			return false, false, err
+			return false, err
 		}
 		progress = progress || more
 	}
 	for _, c := range copies {
-		progress, trouble = progress || c.progress, trouble || c.trouble != nil
+		progress = progress || c.progress
 		if c.alive() && k.opts.Wall().Sub(c.noted) >= noteEvery {
 			if err := c.noteHeld(); err != nil {
-				return false, false, err
+				return false, err
 			}
 		}
 	}
-	return progress, trouble, nil
+	return progress, nil
 }
 
 // advance moves the clock to what all copies that have begun have passed.

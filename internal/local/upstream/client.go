@@ -35,7 +35,7 @@ const (
 // Options say how the upstream is reached.
 type Options struct {
 	URL       string            // of the endpoint, without a path
-	Transport http.RoundTripper // nil: http.DefaultTransport
+	Transport http.RoundTripper // nil: one that inflates nothing
 	// Sign signs a request for a service (dynamodb or kinesis). nil: the signature is a form without meaning.
 	Sign func(r *http.Request, service string, body []byte) error
 }
@@ -57,7 +57,9 @@ func New(o Options) (*Client, error) {
 	u.Path = "/"
 	c := &Client{url: u, transport: o.Transport, sign: o.Sign}
 	if c.transport == nil {
-		c.transport = http.DefaultTransport
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost, t.DisableCompression = 64, true // or connections would churn, and answers be inflated on the way
+		c.transport = t
 	}
 	if c.sign == nil {
 		c.sign = formally
