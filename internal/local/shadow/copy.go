@@ -30,19 +30,21 @@ type shadow struct {
 	progress bool      // at the beginning, in the last round
 	looked   time.Time // at the upstream's table
 	noted    time.Time
-	reached  int64 // time of the latest record put, Unix ms
+	kept     map[string]upstream.Position // as the book has them, by shard
+	reached  int64                        // time of the latest record put, Unix ms
 
 	told Status // under keeper.mu
 }
 
 func newShadow(k *Keeper, id store.TableID, st state, positions []upstream.Position, form Form) *shadow {
-	c := &shadow{keeper: k, id: id, form: form, state: st}
+	c := &shadow{keeper: k, id: id, form: form, state: st, kept: map[string]upstream.Position{}}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c.ctx, c.stop = ctx, func() { cancel(errEnded) }
 	for i := range positions {
 		if st.SinceMs != 0 { // else it has passed no more than it says itself
 			positions[i].PassedMs = max(positions[i].PassedMs, st.PassedMs)
 		}
+		c.kept[positions[i].Shard] = positions[i]
 		c.reached = max(c.reached, positions[i].PassedMs)
 	}
 	c.trust = upstream.TrustOf(st.Source.ARN)
@@ -170,9 +172,14 @@ func (c *shadow) noteHeld() error {
 	}
 	writes = append(writes, w)
 	for _, shard := range c.stream.Shards() {
-		if w, err = c.keeper.book.write(c.id, entryShard+shard.Shard, shard.Behind(0)); err != nil {
+		p := shard.Behind(0)
+		if kept, ok := c.kept[p.Shard]; ok && kept.After == p.After && kept.Ended == p.Ended {
+			continue // what it has passed since is in the state
+		}
+		if w, err = c.keeper.book.write(c.id, entryShard+p.Shard, p); err != nil {
 			return err
 		}
+		c.kept[p.Shard] = p
 		if writes = append(writes, w); len(writes) == writesMax {
 			if err := commit(c.keeper.store, writes); err != nil {
 				return err
@@ -202,14 +209,15 @@ func (c *shadow) put(untilMs int64) (more bool, err error) {
 				c.end(err.Error())
 				return more, nil
 			}
-			position, err := c.keeper.book.write(c.id, entryShard+shard.Shard, shard.Behind(len(run)))
+			p := shard.Behind(len(run))
+			position, err := c.keeper.book.write(c.id, entryShard+p.Shard, p)
 			if err != nil {
 				return more, err
 			}
 			if err := commit(c.keeper.store, append(writes, position)); err != nil {
 				return more, err
 			}
-			c.reached = max(c.reached, run[len(run)-1].Ms)
+			c.kept[p.Shard], c.reached = p, max(c.reached, run[len(run)-1].Ms)
 			shard.Advance(len(run))
 			more = true
 		}

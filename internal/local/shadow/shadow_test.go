@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 	"dynaferry/internal/local"
 	"dynaferry/internal/local/shadow"
@@ -171,5 +172,26 @@ func TestClock(t *testing.T) {
 	s, _ := h.keeper.Status(id)
 	if got := h.clock.Now().UnixMilli(); got < s.PassedMs || got > time.Now().UnixMilli() || s.SinceMs > s.PassedMs {
 		t.Errorf("%d, and the copy passed %d since %d", got, s.PassedMs, s.SinceMs)
+	}
+}
+
+// A book of a later version is refused by name.
+func TestLaterVersion(t *testing.T) {
+	s, err := store.Open(store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for definition, want := range map[string]fault.Kind{`{"hidden":"follow","version":2}`: fault.Unsupported, `{}`: fault.Corrupt} {
+		id, err := s.CreateTable([]byte(definition), "/follow", store.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := shadow.Open(s, shadow.Options{Clock: shadow.NewClock(time.Now)}); fault.KindOf(err) != want {
+			t.Errorf("%s: %v", definition, err)
+		}
+		if err := s.DropTable(id); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

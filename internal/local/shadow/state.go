@@ -11,8 +11,11 @@ import (
 	"dynaferry/internal/local/upstream"
 )
 
-// bookName is the hidden table that tells where everything that is followed stands.
-const bookName = "/follow"
+// The hidden table that tells where everything that is followed stands (docs/formats/local-upstream.md).
+const (
+	bookName    = "/follow"
+	bookVersion = 1
+)
 
 // Source is the upstream's table that a copy is of. Another one of its name is not it.
 type Source struct {
@@ -45,12 +48,25 @@ func openBook(s *store.Store) (*book, error) {
 	for _, t := range s.Tables() {
 		if t.Name == bookName {
 			b.table = t.ID
-			return b, nil
+			return b, readable(t.Definition)
 		}
 	}
 	var err error
-	b.table, err = s.CreateTable([]byte(`{"hidden":"follow","version":1}`), bookName, store.Settings{})
+	b.table, err = s.CreateTable(fmt.Appendf(nil, `{"hidden":"follow","version":%d}`, bookVersion), bookName, store.Settings{})
 	return b, err
+}
+
+// readable refuses a book of a version that this program does not know.
+func readable(definition []byte) error {
+	var of struct{ Version int }
+	if err := json.Unmarshal(definition, &of); err != nil || of.Version < 1 {
+		return fault.New(fault.Corrupt, "definition of the table %s: %.60q", bookName, definition)
+	}
+	if of.Version > bookVersion {
+		err := fault.New(fault.Unsupported, "what is known of the upstream's tables has version %d, this program knows %d", of.Version, bookVersion)
+		return fault.Hint(err, "open the folder with a newer dynaferry")
+	}
+	return nil
 }
 
 func hashOf(id store.TableID) []byte {
