@@ -30,8 +30,9 @@ race:
 	@if command -v $${CC:-cc} >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -short -timeout 10m $(RACED); \
 	else echo "SKIP race: this machine has no C compiler, which the race detector needs"; fi
 
-# The full counts of the long suites.
+# The full counts of the long suites; and laptops that are no Linux can have the program.
 long: lint
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
 	DYNAFERRY_LONG=1 $(GO) test -tags checks -count=1 -timeout 4h ./...
 
 lint:

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/commit"
@@ -110,15 +109,6 @@ func (a *Attempt) Look(ctx context.Context) error {
 	// The time before the answers counts: a process frozen in between must look again.
 	a.look.last = now
 	return nil
-}
-
-// bootTime is CLOCK_BOOTTIME: it goes on while the process is stopped and the machine sleeps.
-func bootTime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return time.Duration(time.Now().UnixNano())
-	}
-	return time.Duration(ts.Nano())
 }
 
 // RunTask is what an engine runs for task index: an attempt, unless the task is done, that decides its result. It returns the
