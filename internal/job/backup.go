@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"time"
 
 	"dynaferry/internal/backup"
 	"dynaferry/internal/blob"
@@ -215,9 +216,25 @@ func (j *backupJob) choose(ctx context.Context, desc *dynamo.Table, enable bool)
 		return made, nil, err
 	}
 	if made.By == backup.ByScan {
-		return made, nil, nil
+		return made, nil, n.reachBack(ctx, desc)
 	}
 	return made, append(costs, map[backup.Kind]string{backup.Base: "makes a base", backup.Changes: "adds the changes since the last backup"}[made.Kind]), nil
+}
+
+// reachBack refuses a scan that changes could not be laid over, as the service does not know them from before it on.
+func (j *nativeJob) reachBack(ctx context.Context, desc *dynamo.Table) error {
+	if j.env.DryRun {
+		return nil
+	}
+	b, err := j.native.Backups(ctx, desc.Name)
+	if err != nil {
+		return fmt.Errorf("look at the continuous backups of %s: %w", desc.Name, err)
+	}
+	if from := b.Earliest.Add(scanMargin); time.Now().Before(from) {
+		return fault.Hint(fault.New(fault.User, "--scan: a chain needs the changes from %s before the scan on, and the service has them from %s on only", scanMargin, timeText(b.Earliest)),
+			"wait until %s, or leave --scan away", timeText(ceilSecond(from)))
+	}
+	return nil
 }
 
 // heeded refuses what the way that was chosen has no use for.
