@@ -52,3 +52,43 @@ func TestBackupChainFails(t *testing.T) {
 		t.Errorf("between two ends:\n%s", out)
 	}
 }
+
+// A chain over a scan: its first window begins before the scan did and reaches past its end. A table whose changes the service has
+// not had for so long is told so before it is read.
+func TestBackupChainOnScan(t *testing.T) {
+	w := newNativeWorldAt(t, local.Options{}, -time.Hour) // its changes are had from an hour before the scan on
+	if err := w.client.EnableBackups(t.Context(), "Orders"); err != nil {
+		t.Fatal(err)
+	}
+	w.ahead.Store(0)
+	w.run(0, "backup", "dynamodb://Orders", "s3://lake/place", "--chain", "--scan")
+	dir := t.TempDir()
+	change := func(mode string, ids ...string) {
+		var lines strings.Builder
+		for _, id := range ids {
+			lines.WriteString(`{"id":"` + id + `"}` + "\n")
+		}
+		name := filepath.Join(dir, "change.jsonl")
+		if err := os.WriteFile(name, []byte(lines.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.run(0, "import", name, "dynamodb://Orders", "--mode", mode)
+	}
+	change("if-absent", "c", "d")
+	change("delete", "a")
+	if out := w.run(0, "backup", "dynamodb://Orders", "s3://lake/place", "--chain"); !strings.Contains(out, "changes      3, ") {
+		t.Errorf("the first window:\n%s", out)
+	}
+	w.run(0, "restore", "s3://lake/place", "dynamodb://Again")
+	w.run(0, "verify", "dynamodb://Orders", "dynamodb://Again")
+	change("delete", "c")
+	w.run(0, "backup", "dynamodb://Orders", "s3://lake/place", "--chain")
+	w.run(0, "restore", "s3://lake/place", "dynamodb://Later")
+	w.run(0, "verify", "dynamodb://Orders", "dynamodb://Later")
+	w.run(4, "verify", "dynamodb://Again", "dynamodb://Later")
+
+	w.run(0, "import", filepath.Join(dir, "change.jsonl"), "dynamodb://Young", "--create", "--key", "id")
+	if out := w.run(2, "backup", "dynamodb://Young", "s3://lake/young", "--chain", "--scan", "--enable-pitr"); !strings.Contains(out, "a chain needs the changes from") {
+		t.Errorf("a chain that cannot begin with a scan:\n%s", out)
+	}
+}
