@@ -3,8 +3,6 @@ package commit
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +50,7 @@ type envelope struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func seal(id string, body []byte) ([]byte, error) {
+func seal(id ID, body []byte) ([]byte, error) {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, body); err != nil {
 		return nil, fmt.Errorf("commit object body: %w", err)
@@ -83,11 +81,29 @@ func open(name string, data []byte) (envelope, error) {
 // Put decides name: body, a JSON value, stands under it if nobody was first. The answer is exact or an error; an error of kind
 // Unknown means that our bytes may or may not stand, now or later.
 func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Options) (Result, error) {
-	id := newID()
+	id := NewID()
 	data, err := seal(id, body)
 	if err != nil {
 		return Result{}, err
 	}
+	found := envelope{Body: bodyOf(data)}
+	won, err := decide(ctx, b, name, data, "application/json", id, opts, func(ctx context.Context) (bool, error) {
+		there, err := read(ctx, b, name)
+		if err == nil {
+			found = there
+		}
+		return there.WriteID == id.String(), err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Won: won, Body: found.Body}, nil
+}
+
+// decide sends data under name, if absent, until it is known who won. found reads what stands there and tells whether it is
+// ours; an error of kind Corrupt ends the matter: what stands there is no decision that anybody can read.
+func decide(ctx context.Context, b blob.Bucket, name string, data []byte, contentType string, id ID, opts Options,
+	found func(context.Context) (bool, error)) (won bool, err error) {
 	deadline := opts.Deadline
 	if deadline == 0 {
 		deadline = DeadlineDefault
@@ -97,8 +113,8 @@ func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Opti
 	pause := newPause(opts.Pause)
 	put := blob.PutOptions{
 		Condition:   blob.Condition{IfAbsent: true},
-		ContentType: "application/json",
-		Metadata:    map[string]string{MetadataID: id},
+		ContentType: contentType,
+		Metadata:    map[string]string{MetadataID: id.String()},
 		NoRetry:     true,
 	}
 	// sent turns true with the first try whose fate is open: from then on a definite refusal of a later try proves
@@ -107,22 +123,19 @@ func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Opti
 	for {
 		_, err := b.Put(ctx, name, data, put)
 		if err == nil {
-			return Result{Won: true, Body: bodyOf(data)}, nil
+			return true, nil
 		}
 		if !doubtful(err) && !sent {
-			return Result{}, fmt.Errorf("put %s: %w", name, err)
+			return false, fmt.Errorf("put %s: %w", name, err)
 		}
 		sent = sent || !errors.Is(err, blob.ErrExists)
 		last := err
-		found, err := read(ctx, b, name)
-		switch {
-		case err == nil:
-			return Result{Won: found.WriteID == id, Body: found.Body}, nil
-		case fault.KindOf(err) == fault.Corrupt:
-			return Result{}, err // what stands there is no decision anybody can read
+		mine, err := found(ctx)
+		if err == nil || fault.KindOf(err) == fault.Corrupt {
+			return mine, err
 		}
 		if err := pause.wait(ctx); err != nil {
-			return Result{}, unknown(name, last)
+			return false, unknown(name, last)
 		}
 	}
 }
@@ -209,11 +222,16 @@ func published(ctx context.Context, b blob.Bucket, size int64, tail []byte, fina
 }
 
 func read(ctx context.Context, b blob.Bucket, name string) (envelope, error) {
-	e, err := readOnce(ctx, b, name)
+	return twice(ctx, func() (envelope, error) { return readOnce(ctx, b, name) })
+}
+
+// twice reads again what came damaged: it may have been damaged on its way.
+func twice[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	found, err := read()
 	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
-		return readOnce(ctx, b, name) // it may have been damaged on its way
+		return read()
 	}
-	return e, err
+	return found, err
 }
 
 func readOnce(ctx context.Context, b blob.Bucket, name string) (envelope, error) {
@@ -253,12 +271,6 @@ func bodyOf(sealed []byte) json.RawMessage {
 	var e envelope
 	_ = json.Unmarshal(sealed, &e)
 	return e.Body
-}
-
-func newID() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails since Go 1.24
-	return hex.EncodeToString(id[:])
 }
 
 // pause is a full-jitter back-off: uniformly between 0 and a doubling ceiling.

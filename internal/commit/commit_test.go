@@ -81,6 +81,11 @@ func TestLostAnswer(t *testing.T) {
 			if err != nil || !res.Won || string(res.Body) != `{"mine":1}` {
 				t.Errorf("won %v, body %s, error %v", res.Won, res.Body, err)
 			}
+			mine := binary("mine")
+			standing, err := commit.PutBytes(t.Context(), broken(t, open(t), plan), "decision", mine, quick)
+			if err != nil || !standing.Won || string(standing.Tail) != string(mine.Data[len(mine.Data)-20:]) {
+				t.Errorf("binary: won %v, tail %q, error %v", standing.Won, standing.Tail, err)
+			}
 		})
 	}
 }
@@ -193,5 +198,52 @@ func TestPublish(t *testing.T) {
 		if err := publish(b, "b"); fault.KindOf(err) != fault.Conflict {
 			t.Errorf("%q: a stranger's object: %v", plan, err)
 		}
+	}
+}
+
+// binary is an object that bears its id in the last 16 bytes, behind "ID:".
+func binary(text string) commit.Object {
+	o := commit.Object{ID: commit.NewID(), Tail: 20, IDOf: func(tail []byte) (id commit.ID, err error) {
+		if len(tail) < 19 || string(tail[len(tail)-19:len(tail)-16]) != "ID:" {
+			return id, fault.New(fault.Corrupt, "no id in %q", tail)
+		}
+		copy(id[:], tail[len(tail)-16:])
+		return id, nil
+	}}
+	o.Data = append([]byte(text+"ID:"), o.ID[:]...)
+	return o
+}
+
+// An object of another form is decided by the same rules: one winner, whose tail everybody gets.
+func TestBinary(t *testing.T) {
+	b := open(t)
+	ctx := t.Context()
+	first, second := binary("first"), binary("second")
+	if s, err := commit.PutBytes(ctx, b, "decision", first, quick); err != nil || !s.Won {
+		t.Fatalf("won %v, error %v", s.Won, err)
+	}
+	for _, plan := range []string{"put(never)#1: 503", "put#1: 500; get#1: 503", "get#1: flip 2"} {
+		s, err := commit.PutBytes(ctx, broken(t, b, plan), "decision", second, quick)
+		if err != nil || s.Won || string(s.Tail) != string(first.Data[len(first.Data)-20:]) || s.Info.Size != int64(len(first.Data)) {
+			t.Errorf("%q: won %v, tail %q, %+v, error %v", plan, s.Won, s.Tail, s.Info, err)
+		}
+	}
+	// The same bytes once more are won again: a process that died between the put and its answer may repeat it.
+	if s, err := commit.PutBytes(ctx, b, "decision", first, quick); err != nil || !s.Won {
+		t.Errorf("again: won %v, error %v", s.Won, err)
+	}
+	if _, err := b.Put(ctx, "foreign", []byte("hello"), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := commit.PutBytes(ctx, b, "foreign", second, quick); fault.KindOf(err) != fault.Corrupt {
+		t.Errorf("over a foreign object: %v", err)
+	}
+	short := commit.Options{Deadline: 30 * time.Millisecond, Pause: time.Millisecond}
+	if _, err := commit.PutBytes(ctx, broken(t, b, "put#*: 503; get#*: 503"), "other", second, short); fault.KindOf(err) != fault.Unknown {
+		t.Errorf("%v of kind %v", err, fault.KindOf(err))
+	}
+	large := commit.Object{Data: make([]byte, commit.SizeMax+1)}
+	if _, err := commit.PutBytes(ctx, b, "large", large, quick); fault.KindOf(err) != fault.Limit {
+		t.Errorf("a large object: %v", err)
 	}
 }
