@@ -27,6 +27,7 @@ var storey = map[string]int{
 	"internal/blob":       2,
 	"internal/dynamo":     2,
 	"internal/codec":      2,
+	"internal/feed":       2,
 	// 3 formats and memory
 	"internal/blob/folder":    3,
 	"internal/blob/faulty":    3,
@@ -39,6 +40,7 @@ var storey = map[string]int{
 	"internal/codec/csv":      4,
 	"internal/codec/ion":      4,
 	"internal/commit":         3,
+	"internal/changelog":      4,
 	"internal/manifest":       3,
 	"internal/backup":         4,
 	"internal/dataset":        4,
