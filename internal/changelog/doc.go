@@ -6,5 +6,17 @@
 // where to go on. Readers walk entries, find a time or a key through the index, and check every byte that they use.
 // The format is docs/formats/changelog.md, the reasons decision 0018.
 //
-// It imports feed, commit, blob, item and fault.
+// A Builder gathers records into compressed blocks beside the caller, and its draft becomes an entry when a Chain appends
+// it. It knows where shards stand behind what was added, so that the next draft grows while one is being put.
+//
+// Packages capture, delivery and above may use it; it imports feed, commit, blob, item and fault.
+//
+//	log, err := changelog.Create(ctx, bucket, "orders.log", changelog.Info{Stream: arn, Groups: 1})
+//	chain, err := log.Chain(ctx, 0, processID, changelog.ChainOptions{})
+//	_, err = chain.Append(ctx, &changelog.Draft{Kind: changelog.Fence, At: now})
+//	build, err := changelog.NewBuilder(chain.State(), changelog.BuilderOptions{})
+//	err = build.Begin(changelog.Shard{ID: shard.ID, Parents: shard.Parents})
+//	err = build.Add(shard.ID, changelog.Record{Raw: line, Position: at, Micros: when, Key: changelog.KeyHash(key)})
+//	entry, err := chain.Append(ctx, build.Cut()) // durable, or a typed error
+//	for batch, err := range log.Read(ctx, changelog.Range{Poll: time.Second}) { ... }
 package changelog

@@ -1,0 +1,108 @@
+package changelog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/commit"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+	"dynaferry/internal/item"
+)
+
+// Info is what a log is of. It never changes.
+type Info struct {
+	Version int            `json:"version"`
+	Stream  string         `json:"stream"`            // ARN of the stream that the log began with
+	Kinesis bool           `json:"kinesis,omitempty"` // of a Kinesis stream
+	Table   string         `json:"table,omitempty"`
+	Keys    item.KeySchema `json:"keys,omitzero"` // none of a Kinesis stream of other things
+	View    feed.View      `json:"view"`
+	Groups  uint32         `json:"groups"` // chains, numbered from 0
+	Created time.Time      `json:"created"`
+}
+
+// GroupsMax bounds the chains of a log: their numbers have three digits.
+const GroupsMax = 1000
+
+// Log is an opened change log. Its methods may be called concurrently.
+type Log struct {
+	Info
+	bucket blob.Bucket
+	dir    string // of the log in the bucket, "" for its root
+	zip    *zipper
+}
+
+// Create makes a log below dir, or opens the one that is there. One that is of something else is an error of kind
+// Conflict. Repeating it is safe, and so is doing it in several processes at once.
+func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, error) {
+	info.Version = formatVersion
+	if info.Groups == 0 || info.Groups > GroupsMax {
+		return nil, fault.New(fault.User, "%d groups; a log has 1 to %d", info.Groups, GroupsMax)
+	}
+	body, err := json.Marshal(info)
+	if err != nil {
+		return nil, fmt.Errorf("make a change log: %w", err)
+	}
+	result, err := commit.Put(ctx, b, infoName(dir), body, commit.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("make a change log: %w", err)
+	}
+	l, err := open(b, dir, result.Body)
+	if err != nil || result.Won {
+		return l, err
+	}
+	mine, theirs := info, l.Info
+	mine.Created, theirs.Created = time.Time{}, time.Time{}
+	mine.Stream, theirs.Stream = "", "" // the log of a table goes on with its next stream, across a gap
+	if mine != theirs {
+		return nil, fault.Hint(fault.New(fault.Conflict, "%s is the log of %+v, not of %+v", l.place(infoName(dir)).File, theirs, mine),
+			"follow into another place, or with the settings of the log that is there")
+	}
+	return l, nil
+}
+
+// Open opens the log below dir. blob.ErrNotFound when there is none.
+func Open(ctx context.Context, b blob.Bucket, dir string) (*Log, error) {
+	body, err := commit.Read(ctx, b, infoName(dir))
+	if err != nil {
+		return nil, fmt.Errorf("open the change log %s: %w", infoName(dir), err)
+	}
+	return open(b, dir, body)
+}
+
+func open(b blob.Bucket, dir string, body []byte) (*Log, error) {
+	l := &Log{bucket: b, dir: dir}
+	at := l.place(infoName(dir))
+	if err := json.Unmarshal(body, &l.Info); err != nil {
+		return nil, fault.At(fault.New(fault.Corrupt, "it describes no change log: %w", err), at)
+	}
+	if l.Version != formatVersion {
+		return nil, fault.Hint(fault.At(fault.New(fault.Unsupported, "it has version %d of the format; this program reads %d", l.Version,
+			formatVersion), at), "use the release of dynaferry that wrote it, or a later one")
+	}
+	if l.Groups == 0 || l.Groups > GroupsMax {
+		return nil, fault.At(fault.New(fault.Corrupt, "a log of %d groups", l.Groups), at)
+	}
+	var err error
+	l.zip, err = newZipper()
+	return l, err
+}
+
+// place names an object for an error.
+func (l *Log) place(name string) fault.Place { return fault.Place{File: l.bucket.URL() + "/" + name} }
+
+// damaged gives what is wrong with an object its place and its cure. Errors of other kinds stay as they are.
+func (l *Log) damaged(err error, name string) error {
+	switch fault.KindOf(err) {
+	case fault.Corrupt:
+		err = fault.Hint(err, "bring back that object from a version, a replica or a backup of the bucket; nothing was skipped or changed")
+		fallthrough
+	case fault.Unsupported:
+		return fault.At(err, l.place(name))
+	}
+	return err
+}
