@@ -22,8 +22,8 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
-	// lazy makes the objects that nobody put: for logs that are too long to be written.
-	lazy func(name string) []byte
+	// lazy makes the objects that nobody put, for logs that are too long to be written; nil for names that are not there.
+	lazy func(name string) func() []byte
 }
 
 func newMemory() *memory { return &memory{objects: map[string][]byte{}} }
@@ -35,8 +35,9 @@ func (m *memory) find(name string) ([]byte, blob.Info, error) {
 	defer m.mu.Unlock()
 	data, has := m.objects[name]
 	if !has && m.lazy != nil {
-		data = m.lazy(name)
-		has = data != nil
+		if build := m.lazy(name); build != nil {
+			data, has = build(), true
+		}
 	}
 	if !has {
 		return nil, blob.Info{}, fault.As(fault.NotFound, fmt.Errorf("%s: %w", name, blob.ErrNotFound))
@@ -45,6 +46,12 @@ func (m *memory) find(name string) ([]byte, blob.Info, error) {
 }
 
 func (m *memory) Head(ctx context.Context, name string) (blob.Info, error) {
+	m.mu.Lock()
+	lazy := m.lazy != nil && m.lazy(name) != nil
+	m.mu.Unlock()
+	if lazy && ctx.Err() == nil {
+		return blob.Info{Name: name}, nil // it is there; to know more it would have to be made
+	}
 	_, info, err := m.find(name)
 	return info, cmpErr(ctx.Err(), err)
 }

@@ -33,6 +33,8 @@ type BuilderOptions struct {
 const (
 	blockBytesDefault = 1 << 20
 	openBytesDefault  = 16 << 20
+	// lineRoom is what an open block begins with, when no buffer is spare: a thousand shards may have one.
+	lineRoom = 16 << 10
 	// fullBytes is when a draft is to be cut: ten such puts a second carry more than two cores can, and whatever the last
 	// record is, and however badly all compress, the entry stays within EntryBytesMax.
 	fullBytes = EntryBytesMax - recordBytesMax - payloadRoom
@@ -218,7 +220,9 @@ func (b *Builder) append(l *lane, r *Record) error {
 		return fault.New(fault.Bug, "the draft is full with %d bytes and was not cut", b.bytes)
 	}
 	if l.lines == nil {
-		l.lines = b.lines.take()
+		if l.lines = b.lines.take(); l.lines == nil {
+			l.lines = make([]byte, 0, max(lineRoom, len(r.Raw)+1))
+		}
 	}
 	l.lines = append(append(l.lines, r.Raw...), '\n')
 	b.open += len(r.Raw) + 1

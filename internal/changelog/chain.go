@@ -127,6 +127,9 @@ func (c *Chain) lost(err error, e *Entry) error {
 func (c *Chain) fenced(ctx context.Context, e *Entry, standing commit.Standing) error {
 	name := entryName(c.log.dir, e.Group, e.N)
 	f, err := c.log.complete(ctx, name, e.Group, e.N, standing.Tail, standing.Info)
+	if fault.KindOf(err) == fault.Corrupt {
+		f, err = c.log.fetch(ctx, e.Group, e.N) // the tail may have been damaged on its way
+	}
 	if err == nil {
 		var after *State
 		if after, err = c.state.next(f.entry); err == nil {

@@ -2,7 +2,6 @@ package changelog
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -207,15 +206,17 @@ func FuzzEntry(f *testing.F) {
 	z, err := newZipper()
 	must(f, err)
 	f.Add(smallEntry(f, z))
+	m := newMemory()
+	l := makeLog(f, m, 4)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tryEntry(t, data)
+		tryEntry(t, l, m, data)
 		if len(data) < 2 {
 			return
 		}
 		// The same behind good checksums: the front is blocks, the rest the footer's text.
 		cut := 1 + int(data[0])%(len(data)-1)
 		text := z.enc.EncodeAll(data[cut:], nil)
-		tryEntry(t, appendFooter(bytes.Clone(data[1:cut]), text, entryMagic, trailer{n: 1, group: 3, before: uint64(cut - 1)}))
+		tryEntry(t, l, m, appendFooter(bytes.Clone(data[1:cut]), text, entryMagic, trailer{n: 1, group: 3, before: uint64(cut - 1)}))
 	})
 }
 
@@ -233,40 +234,42 @@ func FuzzFooter(f *testing.F) {
 	f.Add(data[:t.before], string(text))
 	f.Add([]byte{}, `{"kind":"fence","fence":{},"whole":true}`)
 	f.Add([]byte{}, `{"kind":"segment","whole":true,"shards":[{"id":"a","end":"1"}]}`)
+	m := newMemory()
+	l := makeLog(f, m, 4)
 	f.Fuzz(func(t *testing.T, body []byte, text string) {
-		tryEntry(t, appendFooter(bytes.Clone(body), z.enc.EncodeAll([]byte(text), nil), entryMagic, trailer{n: 1, group: 3, before: uint64(len(body))}))
+		tryEntry(t, l, m, appendFooter(bytes.Clone(body), z.enc.EncodeAll([]byte(text), nil), entryMagic, trailer{n: 1, group: 3, before: uint64(len(body))}))
 	})
 }
 
-func tryEntry(t *testing.T, data []byte) {
-	m := newMemory()
-	l := makeLog(t, m, 4)
+// tryEntry reads an object as Read does, in one goroutine.
+func tryEntry(t *testing.T, l *Log, m *memory, data []byte) {
 	m.objects[entryName("", 3, 1)] = data
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	for batch, err := range l.Read(ctx, Range{Group: 3}) {
-		if err != nil {
-			if k := fault.KindOf(err); k != fault.Corrupt && k != fault.Unsupported {
-				t.Fatalf("kind %v: %v", k, err)
-			}
-			return
+	f, err := l.fetch(t.Context(), 3, 1)
+	var load *loading
+	if err == nil {
+		load, err = l.loadBlocks(t.Context(), new(Range).want(step{f, begin(f.entry)}))
+	}
+	if err != nil {
+		if k := fault.KindOf(err); k != fault.Corrupt && k != fault.Unsupported {
+			t.Fatalf("kind %v: %v", k, err)
 		}
-		for i := range batch.Parts {
-			p := &batch.Parts[i]
-			records, err := p.Records(nil)
-			if err != nil {
-				if fault.KindOf(err) != fault.Corrupt {
-					t.Fatal(err)
-				}
-				continue
+		return
+	}
+	for i := range load.batch.Parts {
+		p := &load.batch.Parts[i]
+		records, err := p.Records(nil)
+		if err != nil {
+			if fault.KindOf(err) != fault.Corrupt {
+				t.Fatal(err)
 			}
-			n := 0
-			for range Lines(records) {
-				n++
-			}
-			if n != p.Block.Records || int64(len(records)) != p.Bytes {
-				t.Fatalf("%d lines of %d bytes in %+v", n, len(records), p.Block)
-			}
+			continue
+		}
+		n := 0
+		for range Lines(records) {
+			n++
+		}
+		if n != p.Block.Records || int64(len(records)) != p.Bytes {
+			t.Fatalf("%d lines of %d bytes in %+v", n, len(records), p.Block)
 		}
 	}
 }
