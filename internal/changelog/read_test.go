@@ -114,8 +114,16 @@ func TestHoleAtTheTail(t *testing.T) {
 			fault.PlaceOf(err).File != "mem://log/"+entryName("", 0, 5) {
 			t.Errorf("%d entries, %v", len(entries), err)
 		}
-		if _, _, err := readAll(t.Context(), l, Range{First: 5, Poll: time.Second}); fault.KindOf(err) != fault.Corrupt {
-			t.Errorf("from the hole on: %v", err)
+
+		m, l = twoShards(t, 5)
+		last := m.objects[entryName("", 0, 5)]
+		must(t, m.Delete(t.Context(), entryName("", 0, 4), entryName("", 0, 5)))
+		time.AfterFunc(3*time.Second, func() { _, _ = m.Put(t.Context(), entryName("", 0, 5), last, blob.PutOptions{}) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, entries, err = readAll(ctx, l, Range{Poll: time.Second})
+		if fault.KindOf(err) != fault.Corrupt || len(entries) != 3 || fault.PlaceOf(err).File != "mem://log/"+entryName("", 0, 4) {
+			t.Errorf("at the tail: %d entries, %v", len(entries), err)
 		}
 	})
 }
