@@ -110,7 +110,7 @@ func (m *memory) Create(context.Context, string, blob.PutOptions) (blob.Upload, 
 	return nil, fault.New(fault.Unsupported, "parts")
 }
 
-func (m *memory) Publish(context.Context, string, int64, []byte, string, blob.PutOptions) (blob.Info, error) {
+func (m *memory) Publish(context.Context, blob.Staged, []byte, string, blob.PutOptions) (blob.Info, error) {
 	return blob.Info{}, fault.New(fault.Unsupported, "publish")
 }
 
