@@ -1,4 +1,4 @@
-// Package aws is the cloud wing: the ports blob.Bucket and dynamo.Client over the AWS SDK, which no other package sees.
+// Package aws is the cloud wing: the ports blob.Bucket, dynamo.Client and feed.Client over the AWS SDK, which no other package sees.
 //
 // It hides one decision: how a service is asked. Credentials, Regions, profiles and endpoint variables are found as the
 // AWS CLI finds them (Load); requests are retried by our own loops and never by the SDK, because a retried conditional

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -37,27 +38,34 @@ type exchange struct {
 	reader   *bodyReader
 }
 
-// call runs one SDK operation with an exchange and classifies its error. Credentials that the service calls expired are
-// fetched anew once.
+// call runs one SDK operation with an exchange and classifies its error.
 func (d *DynamoDB) call(ctx context.Context, x *exchange, table string,
 	operation func(ctx context.Context, options func(*dynamodb.Options)) error) error {
+	err := x.carry(d.creds, func() error {
+		return operation(ctx, func(o *dynamodb.Options) { o.APIOptions = x.with(o.APIOptions) })
+	})
+	if err == nil {
+		return nil
+	}
+	return d.classify(ctx, table, x.refusal, err)
+}
+
+// carry runs one SDK operation. Credentials that the service calls expired are fetched anew once.
+func (x *exchange) carry(creds sdk.CredentialsProvider, operation func() error) error {
 	memory := x.reply
 	for again := false; ; again = true {
 		x.reply, x.refusal = memory[:0], nil
-		err := operation(ctx, x.options)
+		err := operation()
 		x.sent = x.reader == nil || x.reader.done()
-		if err == nil {
-			return nil
+		if err == nil || again || !answerOf(err).expired() || !refreshCredentials(creds) {
+			return err
 		}
-		if a := answerOf(err); !again && a.expired() && refreshCredentials(d.creds) {
-			continue
-		}
-		return d.classify(ctx, table, x.refusal, err)
 	}
 }
 
-func (x *exchange) options(o *dynamodb.Options) {
-	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], x.install)
+// with returns the options of an SDK call with the exchange's own.
+func (x *exchange) with(options []func(*middleware.Stack) error) []func(*middleware.Stack) error {
+	return append(options[:len(options):len(options)], x.install)
 }
 
 func (x *exchange) install(stack *middleware.Stack) error {

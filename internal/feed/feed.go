@@ -80,7 +80,8 @@ const (
 	Remove
 )
 
-// Record is one change. Its slices point into the page that it was read with.
+// Record is one change. Its slices, and the digits of its sequence number, point into the page that it was read with: who
+// keeps them longer clones them.
 type Record struct {
 	// Raw is the record as JSON without line breaks: of DynamoDB Streams as GetRecords shows it, of Kinesis the payload
 	// that DynamoDB put in. Of a payload that is none of DynamoDB's, Event is 0 and Keys and images are empty.
@@ -106,6 +107,13 @@ type Page struct {
 	// Behind is how far this page is from the tip, of Kinesis (MillisBehindLatest); -1 where the service does not tell.
 	Behind time.Duration
 	Bytes  int // of the reply
+}
+
+// Reset empties the page and keeps its memory.
+func (p *Page) Reset() {
+	p.Records, p.Children = p.Records[:0], nil
+	p.Items.Reset()
+	p.Next, p.Date, p.Behind, p.Bytes = "", time.Time{}, -1, 0
 }
 
 // Client reads the streams of one account, Region and endpoint. Methods may be called concurrently.

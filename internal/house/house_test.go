@@ -28,6 +28,7 @@ var storey = map[string]int{
 	"internal/dynamo":     2,
 	"internal/codec":      2,
 	"internal/feed":       2,
+	"internal/feed/kpl":   2,
 	// 3 formats and memory
 	"internal/blob/folder":    3,
 	"internal/blob/faulty":    3,

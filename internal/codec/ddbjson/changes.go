@@ -153,28 +153,32 @@ func (l *changeParser) record(p, end int) error {
 	return nil
 }
 
-// image takes one attribute map as a row; a null is like its absence.
+// image takes one attribute map as a row.
 func (l *changeParser) image(into *int32) error {
-	c := &l.checked
+	return l.automaton.image(l.b, &l.checked, uint32(l.line), into)
+}
+
+// image takes the attribute map in front of c as a row; a null is like its absence.
+func (a *automaton) image(b *item.Batch, c *checked, line uint32, into *int32) error {
 	if c.next() == 'n' {
 		return c.skip(0)
 	}
-	first := len(l.tape)
-	if end, ok := l.item(uint(c.p)); ok && int(end) <= len(c.src) {
+	first := len(a.tape)
+	if end, ok := a.item(uint(c.p)); ok && int(end) <= len(c.src) {
 		c.p = int(end)
 	} else {
-		l.tape = l.tape[:first]
+		a.tape = a.tape[:first]
 		names := c.tape
-		c.tape = l.tape
+		c.tape = a.tape
 		err := c.attributeMap()
-		l.tape, c.tape, c.first = c.tape, names, 0
+		a.tape, c.tape, c.first = c.tape, names, 0
 		if err != nil {
 			return err
 		}
 	}
-	*into = int32(len(l.b.Rows))
-	l.b.Rows = append(l.b.Rows, item.Row{First: uint32(first), Line: uint32(l.line)})
-	l.b.Tape = l.tape // rows are looked at before the parse ends
+	*into = int32(len(b.Rows))
+	b.Rows = append(b.Rows, item.Row{First: uint32(first), Line: line})
+	b.Tape = a.tape // rows are looked at before the parse ends
 	return nil
 }
 

@@ -1,4 +1,5 @@
-// Package ddbjson reads and writes DynamoDB JSON, the form that Scan replies, exports and BatchWriteItem bodies share.
+// Package ddbjson reads and writes DynamoDB JSON, the form that Scan replies, exports, BatchWriteItem bodies and the records of
+// streams share.
 //
 // It hides one decision: how bytes become a tape. A learned automaton predicts the literal bytes between two values
 // from the items before, so that well-formed lines pass at memory-like speed; whatever it does not expect goes through
@@ -9,7 +10,7 @@
 // DynamoDB would not take, bad base64 and nesting beyond DynamoDB's are refused with byte offset and attribute path.
 // What was accepted goes out again byte for byte.
 //
-// It imports codec, item and fault. Sources, sinks, the worlds and the other codecs may import it.
+// It imports codec, feed, item and fault. Sources, sinks, the worlds and the other codecs may import it.
 //
 //	b := &item.Batch{Src: item.WithSlack(body)}
 //	if err := ddbjson.Parse(b, 0); err != nil { ... }

@@ -23,6 +23,7 @@ const (
 // ready. It is not for concurrent use.
 type Parser struct {
 	automata [2]*automaton // by Shape
+	records  recordParser  // its memory, from one reply to the next
 	lineMax  int           // bytes of a line; 0: no limit
 }
 
