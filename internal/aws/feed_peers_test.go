@@ -19,7 +19,8 @@ func TestSuitePeerFeeds(t *testing.T) {
 		}
 		ran = true
 		t.Run(variable, func(t *testing.T) {
-			feedtest.Run(t, feedtest.Service{URL: endpoint, Client: feedClient(t, endpoint, kinesis), Kinesis: kinesis, Splits: kinesis})
+			feedtest.Run(t, feedtest.Service{URL: endpoint, Client: feedClient(t, endpoint, kinesis), Kinesis: kinesis, Splits: kinesis,
+				Endless: kinesis})
 		})
 	}
 	if !ran {

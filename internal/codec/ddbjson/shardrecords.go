@@ -106,18 +106,21 @@ func (r *recordParser) shardRecord() error {
 		return c.place(fault.New(fault.Corrupt, "Data of record %s is no base64", e.seq), e.at)
 	}
 	data := e.data[:n:n]
-	aggregate, ok := kpl.Parse(data)
-	if !ok {
-		r.payload(e.at, e.at+n, 0, e.key)
+	if aggregate, ok := kpl.Parse(data); ok {
+		r.aggregated(data, aggregate)
 		return nil
 	}
+	r.payload(e.at, e.at+n, 0, e.key)
+	return nil
+}
+
+func (r *recordParser) aggregated(data []byte, aggregate kpl.Aggregate) {
 	sub := uint64(0)
 	for key, part := range aggregate.Records() {
 		sub++
-		from := e.at + within(data, part)
+		from := r.entry.at + within(data, part)
 		r.payload(from, from+len(part), sub, key)
 	}
-	return nil
 }
 
 func (r *recordParser) entryMember(name []byte) (err error) {

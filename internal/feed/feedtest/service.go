@@ -25,6 +25,8 @@ type Service struct {
 
 	Later  func(time.Duration) // moves the service's clock; nil where it cannot be moved
 	Splits bool                // shards split on request
+	// Endless: the pages of a closed shard do not end, as moto's do not.
+	Endless bool
 }
 
 // made counts the streams of this process, so that their names differ.

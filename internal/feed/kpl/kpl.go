@@ -25,35 +25,35 @@ type Aggregate struct {
 // names keys that it does not have, or has more than RecordsMax records.
 func Parse(data []byte) (a Aggregate, ok bool) {
 	if len(data) < len(magic)+md5.Size || string(data[:len(magic)]) != magic {
-		return a, false
+		return Aggregate{}, false
 	}
 	end := len(data) - md5.Size
 	a.message = data[len(magic):end]
 	if sum := md5.Sum(a.message); !bytes.Equal(sum[:], data[end:]) {
-		return a, false
+		return Aggregate{}, false
 	}
 	for rest := a.message; len(rest) > 0; {
 		number, value, ok := field(&rest)
 		if !ok {
-			return a, false
+			return Aggregate{}, false
 		}
 		switch number {
 		case fieldKeys: // of another wire type: an empty key
 			if len(a.keys) == RecordsMax {
-				return a, false
+				return Aggregate{}, false
 			}
 			a.keys = append(a.keys, value)
 		case fieldRecords:
 			a.n++
 			if _, _, ok := record(value); !ok || a.n > RecordsMax {
-				return a, false
+				return Aggregate{}, false
 			}
 		}
 	}
 	for rest := a.message; len(rest) > 0; { // keys may stand behind the records
 		if number, value, _ := field(&rest); number == fieldRecords {
 			if key, _, _ := record(value); key >= uint64(len(a.keys)) {
-				return a, false
+				return Aggregate{}, false
 			}
 		}
 	}
