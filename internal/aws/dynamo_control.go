@@ -148,27 +148,13 @@ func (d *DynamoDB) setPITR(ctx context.Context, t *dynamo.Table, def *dynamo.Def
 }
 
 func (d *DynamoDB) setStream(ctx context.Context, t *dynamo.Table, def *dynamo.Definition) error {
-	view := streamOf(def.Table)
+	view := (&dynamo.Table{Raw: def.Table}).Stream().View
 	now, err := d.Describe(ctx, t.Name)
-	if err != nil || streamOf(now.Raw) == view {
+	if err != nil || now.Stream().View == view {
 		return err
 	}
 	return d.update(ctx, t.Name, &dynamodb.UpdateTableInput{TableName: &t.Name,
 		StreamSpecification: &types.StreamSpecification{StreamEnabled: sdk.Bool(true), StreamViewType: types.StreamViewType(view)}})
-}
-
-// streamOf is what the records of a described table's stream show, "" when it has none.
-func streamOf(table json.RawMessage) string {
-	var t struct {
-		StreamSpecification struct {
-			StreamEnabled  bool
-			StreamViewType string
-		}
-	}
-	if json.Unmarshal(table, &t) != nil || !t.StreamSpecification.StreamEnabled {
-		return ""
-	}
-	return t.StreamSpecification.StreamViewType
 }
 
 // setPolicy puts the resource policy, which names the table it is of.

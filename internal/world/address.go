@@ -17,6 +17,7 @@ type Scheme string
 // The schemes.
 const (
 	DynamoDB Scheme = "dynamodb"
+	Kinesis  Scheme = "kinesis" // a stream of changes
 	S3       Scheme = "s3"
 	File     Scheme = "file"
 )
@@ -24,16 +25,17 @@ const (
 // Address is a parsed address. The zero value is no address.
 type Address struct {
 	Scheme Scheme
-	Host   string // table or bucket; "" for File
+	Host   string // table, stream or bucket; "" for File
 	Path   string // prefix in the bucket without slashes at its ends, or the absolute path of a file or folder
 
 	Region, Endpoint, Profile, Role string // from the query
 }
 
 // Accepted lists what an address may look like, for help and errors.
-const Accepted = "dynamodb://Table, s3://bucket/prefix or a path"
+const Accepted = "dynamodb://Table, kinesis://stream, s3://bucket/prefix or a path"
 
 var (
+	streamName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
 	tableName  = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 )
@@ -47,7 +49,7 @@ func Parse(text string) (Address, error) {
 	switch Scheme(scheme) {
 	case File:
 		return parsePath(rest)
-	case DynamoDB, S3:
+	case DynamoDB, Kinesis, S3:
 	default:
 		return Address{}, fault.Hint(fault.New(fault.User, "%q: no scheme %q", text, scheme), "an address is %s", Accepted)
 	}
@@ -62,6 +64,8 @@ func Parse(text string) (Address, error) {
 		return Address{}, fault.New(fault.User, "%q: a table has no path", text)
 	case a.Scheme == DynamoDB && !tableName.MatchString(host):
 		return Address{}, fault.New(fault.User, "%q: table names are 3 to 255 of a-z, A-Z, 0-9, _, - and .", text)
+	case a.Scheme == Kinesis && (a.Path != "" || !streamName.MatchString(host)):
+		return Address{}, fault.New(fault.User, "%q: names of streams are 1 to 128 of a-z, A-Z, 0-9, _, - and ., without a path", text)
 	case a.Scheme == S3 && !bucketName.MatchString(host):
 		return Address{}, fault.New(fault.User, "%q: %q is no bucket name", text, host)
 	case a.Scheme == S3 && a.Path != "":

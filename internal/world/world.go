@@ -15,6 +15,7 @@ import (
 	"dynaferry/internal/blob/folder"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
 )
 
 // Location is a place in a bucket: everything below Prefix, or the object of that name.
@@ -29,6 +30,7 @@ type World struct {
 	// WrapBucket and WrapClient, when set, decorate whatever is opened: faults in tests, meters.
 	WrapBucket func(blob.Bucket) blob.Bucket
 	WrapClient func(dynamo.Client) dynamo.Client
+	WrapFeed   func(feed.Client) feed.Client
 
 	mu       sync.Mutex
 	sessions map[aws.Options]*aws.Session
@@ -134,7 +136,7 @@ func (w *World) open(ctx context.Context, at Address, o folder.Options) (Locatio
 		}
 		loc = Location{bucket, name}
 	default:
-		return loc, fault.New(fault.User, "%s is a table, not a place for files", at)
+		return loc, fault.New(fault.User, "%s is a table or a stream, not a place for files", at)
 	}
 	if w.WrapBucket != nil {
 		loc.Bucket = w.WrapBucket(loc.Bucket)

@@ -32,7 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) dynamo.Client, o Options) {
 	for name, part := range map[string]func(*testing.T, *table){
 		"describe": describe, "batch": batch, "segments": segments, "paging": paging, "get": get, "write": write,
 		"filter": filter, "capacity": capacity, "errors": refusals, "types": everyType, "concurrent": concurrent,
-		"native": native, "control": control,
+		"native": native, "control": control, "stream": stream,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, &table{client: open(t), o: o}) })
 	}
