@@ -11,7 +11,7 @@ LDFLAGS := $(if $(COMMIT),-X dynaferry/internal/cli.Version=devel-$(COMMIT))
 # Packages where goroutines meet; the race detector needs a C compiler.
 RACED := ./internal/blob/... ./internal/commit ./internal/changelog ./internal/plan ./internal/dynamo/... ./internal/local/store ./internal/local/upstream ./internal/local/shadow ./internal/job
 
-.PHONY: build demo test race long lint peers bench docs clean
+.PHONY: build demo test planted race long lint peers bench docs clean
 
 build:
 	@mkdir -p bin
@@ -24,7 +24,12 @@ demo: build
 # All that must pass, at its CI size.
 test: lint build
 	$(GO) test -tags checks -timeout 14m ./...
+	$(MAKE) --no-print-directory planted
 	$(MAKE) --no-print-directory race
+
+# Bugs that are planted one at a time must be found by the simulation.
+planted:
+	$(GO) test -tags 'checks planted' -run TestPlanted ./internal/sim
 
 race:
 	@if command -v $${CC:-cc} >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -short -timeout 10m $(RACED); \

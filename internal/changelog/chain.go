@@ -82,7 +82,7 @@ func (c *Chain) Append(ctx context.Context, d *Draft) (*Entry, error) {
 	if c.dead != nil {
 		return nil, fmt.Errorf("append to a chain that must be opened again: %w", c.dead)
 	}
-	e := c.compose(d)
+	e := c.compose(ctx, d)
 	after, err := c.state.next(e)
 	if err == nil {
 		err = e.check(int64(len(d.body)))
@@ -145,8 +145,10 @@ func (c *Chain) fenced(ctx context.Context, e *Entry, standing commit.Standing) 
 }
 
 // compose gives a draft its number and, where it is due, the whole state.
-func (c *Chain) compose(d *Draft) *Entry {
-	e := &Entry{N: c.state.N + 1, Group: c.state.Group, ID: commit.NewID(), Kind: d.Kind, Stream: d.Stream, Writer: c.writer, At: d.At,
+func (c *Chain) compose(ctx context.Context, d *Draft) *Entry {
+	n := c.state.N + 1
+	id := commit.NewID(ctx, entryName(c.log.dir, c.state.Group, n))
+	e := &Entry{N: n, Group: c.state.Group, ID: id, Kind: d.Kind, Stream: d.Stream, Writer: c.writer, At: d.At,
 		Shards: d.Shards, Blocks: d.Blocks, Release: d.Release, Gap: d.Gap, Compacted: d.Compacted}
 	if e.Stream == "" {
 		e.Stream = c.state.Stream

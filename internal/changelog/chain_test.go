@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -58,6 +59,36 @@ func TestLog(t *testing.T) {
 	listed := []feed.Shard{{ID: "a"}, {ID: "b", Parents: []string{"a"}}, {ID: "c", Parents: []string{"a"}}, {ID: "d", Parents: []string{"c"}}}
 	if unseen := c.State().Unseen(listed); len(unseen) != 1 || unseen[0].ID != "d" {
 		t.Errorf("unseen: %v", unseen)
+	}
+}
+
+// TestListingOlderThanTheLog: a finished shard whose way to a known one is missing in a listing does not begin again.
+func TestListingOlderThanTheLog(t *testing.T) {
+	a, second, third := feed.Shard{ID: "a"}, feed.Shard{ID: "b", Parents: []string{"a"}}, feed.Shard{ID: "c", Parents: []string{"b"}}
+	d, e := feed.Shard{ID: "d", Parents: []string{"c"}}, feed.Shard{ID: "e"}
+	for _, c := range []struct {
+		listed []feed.Shard
+		closed bool // shard c
+		unseen string
+	}{
+		{listed: []feed.Shard{a}},
+		{listed: []feed.Shard{a, second}},
+		{listed: []feed.Shard{a, second, third}},
+		{listed: []feed.Shard{e, third}, unseen: "[e]"},
+		{listed: []feed.Shard{a, e}},
+		{listed: []feed.Shard{a}, closed: true},
+		{listed: []feed.Shard{d}, closed: true, unseen: "[d]"}, // c is no longer kept
+		{listed: []feed.Shard{d}},
+	} {
+		state := newState(0)
+		state.shards["c"] = &Shard{ID: "c", Parents: []string{"b"}, Closed: c.closed}
+		var ids []string
+		for _, shard := range state.Unseen(c.listed) {
+			ids = append(ids, shard.ID)
+		}
+		if got := fmt.Sprint(ids); got != cmp.Or(c.unseen, "[]") {
+			t.Errorf("of %v, c closed %v, unseen are %s, want %s", c.listed, c.closed, got, c.unseen)
+		}
 	}
 }
 

@@ -32,11 +32,22 @@ func (s *State) Shards() []*Shard {
 }
 
 // Unseen returns those of a listing's shards that the chain has still to take up. A shard from which a known one
-// descends is finished, also when all between them are.
+// descends is finished, also when all between them are. A listing of all shards may be older than the log: then it tells
+// nothing, since what lies between a finished shard and a known one may be missing in it, and the finished one would begin
+// again.
 func (s *State) Unseen(listed []feed.Shard) (unseen []feed.Shard) {
 	parents := make(map[string][]string, len(listed))
+	followed := make(map[string]bool, len(listed)) // has a child in the list, which is younger than its end
 	for i := range listed {
 		parents[listed[i].ID] = listed[i].Parents
+		for _, parent := range listed[i].Parents {
+			followed[parent] = true
+		}
+	}
+	for id, shard := range s.shards {
+		if _, has := parents[id]; !has && !(shard.Closed && followed[id]) {
+			return nil
+		}
 	}
 	done := map[string]bool{}
 	var finish func(id string, of []string)

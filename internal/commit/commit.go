@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	mrand "math/rand/v2"
 	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/planted"
 )
 
 // Format is the envelope's format name and version.
@@ -81,7 +81,7 @@ func open(name string, data []byte) (envelope, error) {
 // Put decides name: body, a JSON value, stands under it if nobody was first. The answer is exact or an error; an error of kind
 // Unknown means that our bytes may or may not stand, now or later.
 func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Options) (Result, error) {
-	id := NewID()
+	id := NewID(ctx, name)
 	data, err := seal(id, body)
 	if err != nil {
 		return Result{}, err
@@ -110,7 +110,7 @@ func decide(ctx context.Context, b blob.Bucket, name string, data []byte, conten
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	pause := newPause(opts.Pause)
+	pause := newPause(name, opts.Pause)
 	put := blob.PutOptions{
 		Condition:   blob.Condition{IfAbsent: true},
 		ContentType: contentType,
@@ -131,6 +131,12 @@ func decide(ctx context.Context, b blob.Bucket, name string, data []byte, conten
 		sent = sent || !errors.Is(err, blob.ErrExists)
 		last := err
 		mine, err := found(ctx)
+		if planted.Is(planted.NoReadBack) && errors.Is(last, blob.ErrExists) {
+			mine = false
+		}
+		if planted.Is(planted.EmptyReadBack) && errors.Is(err, blob.ErrNotFound) {
+			return false, nil
+		}
 		if err == nil || fault.KindOf(err) == fault.Corrupt {
 			return mine, err
 		}
@@ -165,7 +171,7 @@ func Publish(ctx context.Context, b blob.Bucket, staged blob.Staged, tail []byte
 		meta[k] = v
 	}
 	put.Metadata, put.NoRetry, put.IfAbsent = meta, true, true
-	pause := newPause(opts.Pause)
+	pause := newPause(final, opts.Pause)
 	start := time.Now()
 	for {
 		info, err := b.Publish(ctx, staged, tail, final, put)
@@ -247,7 +253,12 @@ func readOnce(ctx context.Context, b blob.Bucket, name string) (envelope, error)
 	if err != nil {
 		return envelope{}, fault.As(fault.Unavailable, err)
 	}
-	return open(name, data)
+	e, err := open(name, data)
+	// The checksum is of the body alone. An id that arrives damaged would make the writer's own object another's.
+	if kept := info.Metadata[MetadataID]; err == nil && kept != "" && kept != e.WriteID {
+		return e, fault.New(fault.Corrupt, "%s has the write id %q, its metadata say %q", name, e.WriteID, kept)
+	}
+	return e, err
 }
 
 // doubtful tells whether a failed conditional write may have taken effect, or met an object that may be our own.
@@ -274,20 +285,23 @@ func bodyOf(sealed []byte) json.RawMessage {
 }
 
 // pause is a full-jitter back-off: uniformly between 0 and a doubling ceiling.
-type pause struct{ ceiling, max time.Duration }
+type pause struct {
+	name         string // of the object
+	ceiling, max time.Duration
+}
 
-func newPause(first time.Duration) *pause {
+func newPause(name string, first time.Duration) *pause {
 	if first <= 0 {
 		first = 50 * time.Millisecond
 	}
-	return &pause{first, 32 * first}
+	return &pause{name, first, 32 * first}
 }
 
 func (p *pause) wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := time.NewTimer(time.Duration(mrand.Int64N(int64(p.ceiling) + 1)))
+	t := time.NewTimer(time.Duration(jitter(ctx, p.name, int64(p.ceiling))))
 	defer t.Stop()
 	p.ceiling = min(2*p.ceiling, p.max)
 	select {

@@ -1,6 +1,7 @@
 package commit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -203,7 +204,7 @@ func TestPublish(t *testing.T) {
 
 // binary is an object that bears its id in the last 16 bytes, behind "ID:".
 func binary(text string) commit.Object {
-	o := commit.Object{ID: commit.NewID(), Tail: 20, IDOf: func(tail []byte) (id commit.ID, err error) {
+	o := commit.Object{ID: commit.NewID(context.Background(), "decision"), Tail: 20, IDOf: func(tail []byte) (id commit.ID, err error) {
 		if len(tail) < 19 || string(tail[len(tail)-19:len(tail)-16]) != "ID:" {
 			return id, fault.New(fault.Corrupt, "no id in %q", tail)
 		}

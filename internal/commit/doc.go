@@ -10,7 +10,7 @@
 // caller stops, deletes nothing, and exits 75. Every object is an envelope with format, write id and checksum, so a
 // damaged or foreign object is an error of kind Corrupt with its name. See docs/formats/commit-object.md.
 //
-// Packages plan and above may use it; it imports blob and fault.
+// Packages plan and above may use it; it imports blob, fault and planted.
 //
 //	res, err := commit.Put(ctx, bucket, "plans/1/results/7.0", body, commit.Options{})
 //	if err == nil && !res.Won { use(res.Body) } // somebody else's decision stands

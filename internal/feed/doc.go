@@ -8,7 +8,7 @@
 // Retrying: a Client sends each call once. Throttled and Unavailable are the caller's to repeat; ErrExpired asks for
 // another iterator behind the last position; ErrTrimmed says that records behind a position are gone for good.
 //
-// It imports item and fault.
+// It imports item, fault and planted.
 //
 //	shards, err := client.Shards(ctx, stream, "")
 //	it, err := client.Iterator(ctx, stream, shards[0].ID, feed.Position{})

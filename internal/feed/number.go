@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"dynaferry/internal/fault"
+	"dynaferry/internal/planted"
 )
 
 // Number is a sequence number: a decimal whole number of at most NumberDigitsMax digits, without leading zeros; "" is 0.
@@ -25,6 +26,9 @@ func ParseNumber(text string) (Number, error) {
 
 // Compare orders numbers by value.
 func (n Number) Compare(m Number) int {
+	if planted.Is(planted.TextNumbers) {
+		return cmp.Compare(n, m)
+	}
 	if c := cmp.Compare(len(n), len(m)); c != 0 {
 		return c
 	}

@@ -19,6 +19,7 @@ var storey = map[string]int{
 	// 1 words
 	"internal/fault":    0,
 	"internal/loopback": 0,
+	"internal/planted":  0,
 	"internal/item":     1,
 	"internal/sample":   1,
 	// 2 shapes and ports
