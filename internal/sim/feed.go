@@ -1,0 +1,234 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+	"dynaferry/internal/item"
+)
+
+// client is a process's view of the table's stream.
+type client struct {
+	t *Table
+	p *Process
+}
+
+// send carries out a call of a service that only reads.
+func (t *Table) send(ctx context.Context, p *Process, op, name string, do func(r *rand.Rand) error) error {
+	c, err := p.begin(ctx, op, name, 0, nil)
+	if err != nil {
+		return err
+	}
+	switch t.w.pick(c.r, Before, Throttle, Lost, Slow) {
+	case Before:
+		return c.answer(ctx, "503", unavailable("503 Service Unavailable"))
+	case Throttle:
+		return c.answer(ctx, "throttled", fault.New(fault.Throttled, "LimitExceededException"))
+	case Lost:
+		return c.answer(ctx, "lost", unavailable("connection reset by peer"))
+	case Slow:
+		c.back += c.spread(30 * time.Second)
+	}
+	t.mu.Lock()
+	err = do(c.r)
+	t.mu.Unlock()
+	return c.answer(ctx, outcome(err), err)
+}
+
+func (c *client) Describe(ctx context.Context, stream string) (*feed.Stream, error) {
+	err := c.t.send(ctx, c.p, "describe-stream", stream, func(*rand.Rand) error {
+		if stream != StreamARN {
+			return fault.New(fault.NotFound, "no stream %s", stream)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &feed.Stream{ARN: StreamARN, Kinesis: c.t.w.Plan.Kinesis, Table: TableName, View: feed.BothImages, Keys: keys, Open: true}, nil
+}
+
+var keys = item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
+
+func (c *client) Shards(ctx context.Context, stream, of string) (list []feed.Shard, err error) {
+	err = c.t.send(ctx, c.p, "shards", of, func(r *rand.Rand) error {
+		now := time.Now()
+		asOf := now
+		if c.t.w.pick(r, Stale) == Stale {
+			asOf = now.Add(-time.Duration(r.Int64N(int64(time.Minute))))
+		}
+		for i, s := range c.t.shards {
+			first := i < c.t.w.Plan.Shards // was there before anybody looked
+			if s.listed.After(asOf) && !first || s.gone(now) || of != "" && !slices.Contains(s.Parents, of) {
+				continue
+			}
+			shard := s.Shard
+			shard.Closed = !s.closed.IsZero() && !s.told.After(asOf)
+			list = append(list, shard)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// gone tells whether a shard is no longer kept: closed, and all that it held is.
+func (s *shard) gone(now time.Time) bool { return !s.closed.IsZero() && now.Sub(s.closed) > retention }
+
+// trimmed counts the records that are no longer kept.
+func (s *shard) trimmed(now time.Time) int {
+	n := 0
+	for n < len(s.records) && now.Sub(s.records[n].at) > retention {
+		n++
+	}
+	return n
+}
+
+func (t *Table) shard(id string) *shard {
+	for _, s := range t.shards {
+		if s.ID == id && !s.gone(time.Now()) {
+			return s
+		}
+	}
+	return nil
+}
+
+// seek finds the first record behind a position that is kept.
+func (s *shard) seek(after feed.Position) (int, error) {
+	i := 0
+	if !after.IsZero() {
+		for i < len(s.records) && number(s.records[i].seq) <= number(after.Seq) {
+			i++
+		}
+	}
+	lost := s.trimmed(time.Now())
+	if i < lost && !after.IsZero() {
+		return 0, fmt.Errorf("shard %s behind %v: %w", s.ID, after, feed.ErrTrimmed)
+	}
+	return max(i, lost), nil
+}
+
+// number reads a sequence number without package feed, whose comparing is on trial.
+func number(n feed.Number) int {
+	v, _ := strconv.Atoi(n.String())
+	return v
+}
+
+func (c *client) Iterator(ctx context.Context, stream, shard string, after feed.Position) (iterator string, err error) {
+	err = c.t.send(ctx, c.p, "iterator", shard, func(*rand.Rand) error {
+		s := c.t.shard(shard)
+		if s == nil {
+			return fault.New(fault.NotFound, "no shard %s", shard)
+		}
+		_, err := s.seek(after)
+		iterator = c.t.iterator(shard, after)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return iterator, nil
+}
+
+// iterator is what the service hands out: it tells all by itself, and when it was made.
+func (t *Table) iterator(shard string, after feed.Position) string {
+	return fmt.Sprintf("%s/%s/%d", shard, after, time.Now().UnixNano())
+}
+
+func (c *client) Read(ctx context.Context, iterator string, limit int, p *feed.Page) error {
+	*p = feed.Page{Records: p.Records[:0], Items: p.Items, Children: p.Children[:0], Behind: -1}
+	p.Items.Reset()
+	part := strings.Split(iterator, "/")
+	if len(part) != 3 {
+		return fault.New(fault.User, "%q is no iterator", iterator)
+	}
+	return c.t.send(ctx, c.p, "read", part[0], func(r *rand.Rand) error {
+		return c.t.read(r, part[0], part[1], part[2], limit, p)
+	})
+}
+
+func (t *Table) read(r *rand.Rand, id, behind, made string, limit int, p *feed.Page) error {
+	made64, err := strconv.ParseInt(made, 10, 64)
+	if err != nil {
+		return fault.New(fault.User, "%q is of no iterator", made)
+	}
+	after, err := feed.ParsePosition(behind)
+	if err != nil {
+		return err
+	}
+	life := 15 * time.Minute
+	if t.w.Plan.Kinesis {
+		life = 5 * time.Minute
+	}
+	if time.Since(time.Unix(0, made64)) > life || t.w.pick(r, Expire) == Expire {
+		return fmt.Errorf("shard %s: %w", id, feed.ErrExpired)
+	}
+	s := t.shard(id)
+	if s == nil {
+		return fault.New(fault.NotFound, "no shard %s", id)
+	}
+	from, err := s.seek(after)
+	if err != nil {
+		return err
+	}
+	p.Date = time.Now().Truncate(time.Second)
+	some := s.records[from:min(len(s.records), from+1+r.IntN(min(limit, 10)))]
+	if t.w.pick(r, Empty) == Empty {
+		some = nil
+	}
+	build := item.NewBuilder(&p.Items)
+	for _, rec := range some {
+		p.Records = append(p.Records, rec.page(build, &p.Items, t.w.Plan.Kinesis))
+		p.Bytes += len(rec.raw)
+		after = feed.Position{Seq: rec.seq}
+	}
+	left := s.records[from+len(some):]
+	if t.w.Plan.Kinesis {
+		p.Behind = 0
+		if len(left) > 0 {
+			p.Behind = time.Since(left[0].at)
+		}
+	}
+	if len(left) > 0 || s.closed.IsZero() {
+		p.Next = t.iterator(id, after)
+		return nil
+	}
+	for _, child := range t.shards {
+		if t.w.Plan.Kinesis && slices.Contains(child.Parents, id) {
+			p.Children = append(p.Children, child.Shard)
+		}
+	}
+	return nil
+}
+
+// page is the record as a page holds it.
+func (r *record) page(build *item.Builder, to *item.Batch, kinesis bool) feed.Record {
+	image := func(n int, key bool) int32 {
+		if n == 0 && !key {
+			return item.NoImage
+		}
+		build.Begin(0)
+		build.Name("id")
+		build.String([]byte(r.Key))
+		if !key {
+			build.Name("v")
+			build.Int(int64(n))
+		}
+		build.Finish()
+		return int32(to.Len() - 1)
+	}
+	out := feed.Record{Raw: bytes.Clone(r.raw), Position: feed.Position{Seq: r.seq}, Event: r.Event, Service: r.Service, Micros: r.micros,
+		EventID: fmt.Appendf(nil, "%032x", r.N)}
+	out.Keys, out.New, out.Old = image(0, true), image(r.New, false), image(r.Old, false)
+	if kinesis {
+		out.Table, out.PartitionKey = []byte(TableName), []byte(r.Key)
+	}
+	return out
+}

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/commit"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+)
+
+// Env is what a process has of the world: ports, and a name that no other has.
+type Env struct {
+	Name   string
+	Bucket blob.Bucket
+	Feed   feed.Client
+	Table  dynamo.Client
+}
+
+// Actor is the code of a process. It runs until it is done, or its context ends.
+type Actor func(ctx context.Context, env *Env) error
+
+// Process runs an actor, until it is killed at the latest.
+type Process struct {
+	Name   string
+	Done   chan struct{} // closed when the actor has returned
+	Err    error         // what it returned, once Done is closed
+	w      *World
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	calls  map[string]int // of one operation on one name
+	killed bool
+	thawed chan struct{} // while frozen; closed at the end of that
+}
+
+// Spawn starts a process.
+func (w *World) Spawn(name string, run Actor) *Process {
+	p := &Process{Name: name, Done: make(chan struct{}), w: w, calls: map[string]int{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	ctx = commit.WithSource(ctx, func(of string) uint64 { return w.mix(name, "id", of, p.nth("id", of)) })
+	env := &Env{Name: name, Bucket: &bucket{w.Store, p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
+	go func() {
+		defer close(p.Done)
+		defer cancel()
+		p.Err = run(ctx, env)
+		w.note(name, "end", "", 0, fault.KindOf(p.Err).String())
+	}()
+	return p
+}
+
+// Kill ends a process as SIGKILL does: what it has in flight may still land, all that it does later does nothing.
+func (p *Process) Kill() {
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
+	p.w.note(p.Name, "kill", "", 0, "")
+	p.cancel()
+	p.Thaw()
+}
+
+// Freeze stops a process as SIGSTOP does: its next call, and the answer to one that is in flight, waits for Thaw.
+func (p *Process) Freeze() {
+	p.w.note(p.Name, "freeze", "", 0, "")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.thawed == nil {
+		p.thawed = make(chan struct{})
+	}
+}
+
+// Thaw lets it go on, and it does not know how late it is.
+func (p *Process) Thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.thawed != nil {
+		close(p.thawed)
+		p.thawed = nil
+	}
+}
+
+// gate waits while the process is frozen.
+func (p *Process) gate() error {
+	p.mu.Lock()
+	thawed := p.thawed
+	p.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.killed {
+		return fmt.Errorf("process %s is killed: %w", p.Name, context.Canceled)
+	}
+	return nil
+}
+
+func (p *Process) nth(op, name string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls[op+" "+name]++
+	return p.calls[op+" "+name]
+}
+
+// call is one call of a process through a port.
+type call struct {
+	p        *Process
+	op, name string
+	nth      int
+	r        *rand.Rand
+	back     time.Duration // what the answer takes
+}
+
+// begin sends a call on its way: it returns at the moment at which it reaches the service. A call that its caller gives up
+// before is on its way all the same: land is run when it arrives, if it is not nil.
+func (p *Process) begin(ctx context.Context, op, name string, more time.Duration, land func()) (*call, error) {
+	c := &call{p: p, op: op, name: name, nth: p.nth(op, name)}
+	if err := p.gate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.r = p.w.Rand(p.Name, op, name, c.nth)
+	there := c.spread(p.w.Plan.Call/2) + more
+	c.back = c.spread(p.w.Plan.Call / 2)
+	start := time.Now()
+	if err := sleep(ctx, there); err != nil {
+		if land != nil {
+			time.AfterFunc(there-time.Since(start), land)
+		}
+		_ = p.gate()
+		return nil, c.end("given up", err)
+	}
+	return c, nil
+}
+
+// spread is a time about d that is no other call's.
+func (c *call) spread(d time.Duration) time.Duration {
+	return d + time.Duration(c.r.Int64N(int64(d)+10_000))
+}
+
+// end waits for the answer to arrive, and says what it is.
+func (c *call) end(outcome string, err error) error {
+	c.p.w.note(c.p.Name, c.op, c.name, c.nth, outcome)
+	return err
+}
+
+// answer waits until the answer to a call has come back to its process.
+func (c *call) answer(ctx context.Context, outcome string, err error) error {
+	late := sleep(ctx, c.back)
+	if dead := c.p.gate(); dead != nil {
+		return dead
+	}
+	if late != nil {
+		return c.end(outcome+", not waited for", late)
+	}
+	return c.end(outcome, err)
+}
+
+// sleep waits, at most until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func unavailable(what string) error { return fault.New(fault.Unavailable, "%s", what) }
