@@ -84,7 +84,9 @@ func cpuTime() time.Duration {
 //
 // The bound: the tokenizer passes 1.5 GB/s, so 1 MB of records of 1.8 KB takes 0.7 ms, 800,000 records a second; copying
 // the body takes 0.1 ms, a request and its signature 0.1 ms, the members around the images 0.3 µs a record. Of Kinesis
-// decoding base64 comes on top, about 1 GB/s. The SDK makes maps of values of each image, and of Kinesis only bytes.
+// decoding base64 comes on top, about 1 GB/s. The SDK makes maps of values of each image, and of Kinesis only bytes. Measured
+// on a busy Milan core: 672,000 records a CPU second, the SDK 44,000; of Kinesis 254,000, the SDK's bytes alone 74,000. The
+// gap to the bound of Kinesis: each byte is looked at as a string, decoded, and parsed, three passes out of the cache.
 func BenchmarkRead(b *testing.B) {
 	for _, ofKinesis := range []bool{false, true} {
 		ours, theirs, body, records := readyClients(ofKinesis, 1<<20)

@@ -12,7 +12,9 @@ import (
 var (
 	// ErrExpired: the iterator is too old (15 minutes; Kinesis 5). Another one from the last position goes on.
 	ErrExpired = errors.New("shard iterator expired")
-	// ErrTrimmed: what follows the position is no longer kept. Reading on from the oldest that is kept leaves a gap.
+	// ErrTrimmed: what follows the position is no longer kept. Reading on from the oldest that is kept leaves a gap. Of Kinesis it
+	// means that the record at the position is gone, which of a shard that rested for long is no gap: who has seen its tip
+	// since, within the time that records are kept, goes on from the oldest.
 	ErrTrimmed = errors.New("records are trimmed")
 )
 
@@ -39,8 +41,8 @@ type Stream struct {
 	Kinesis bool   // a Kinesis stream: no sequence numbers of DynamoDB, duplicates and disorder are possible
 	Table   string // name; "" where a Kinesis stream does not tell before its records do
 	View    View
-	Keys    item.KeySchema
-	Open    bool // records still come; a disabled stream is readable for its 24 hours
+	Keys    item.KeySchema // names alone, of type 0, of DynamoDB Streams: the table's description tells the types; nothing of Kinesis
+	Open    bool           // records still come; a disabled stream is readable for its 24 hours
 }
 
 // Shard is a part of a stream. A reader drains its parents first, or those that are still listed: parents may be trimmed.

@@ -69,12 +69,13 @@ func (r *recordParser) streamMember(name []byte) error {
 	case "Records":
 		return r.list(r.streamRecord)
 	case "NextShardIterator":
-		return r.next()
+		return r.iterator()
 	}
 	return r.checked.skip(0)
 }
 
-func (r *recordParser) next() error {
+// iterator takes the iterator of the next page, null at the end of a shard.
+func (r *recordParser) iterator() error {
 	text, err := r.checked.view()
 	r.page.Next = string(text)
 	return err

@@ -36,7 +36,7 @@ func (r *recordParser) shardMember(name []byte) error {
 	case "Records":
 		return r.list(r.shardRecord)
 	case "NextShardIterator":
-		return r.next()
+		return r.iterator()
 	case "MillisBehindLatest":
 		return r.behind()
 	case "ChildShards":

@@ -25,7 +25,7 @@ type Service struct {
 
 	Later  func(time.Duration) // moves the service's clock; nil where it cannot be moved
 	Splits bool                // shards split on request
-	// Endless: the pages of a closed shard do not end, as moto's do not.
+	// Endless: the pages of a closed shard do not end, and a merged one repeats what its parents held, as moto has it.
 	Endless bool
 }
 

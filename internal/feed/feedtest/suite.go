@@ -26,6 +26,7 @@ func Run(t *testing.T, s Service) {
 	t.Run("trimmed records", s.trims)
 	if s.Kinesis {
 		t.Run("aggregates and strangers", s.aggregates)
+		t.Run("merged shards", s.merges)
 	}
 }
 
@@ -346,6 +347,9 @@ func (s Service) trims(t *testing.T) {
 	}
 	shard, old := st.busiest()
 	s.Later(25 * time.Hour)
+	if _, err := s.Client.Iterator(t.Context(), st.name, shard, old[2].pos); s.Kinesis && !errors.Is(err, feed.ErrTrimmed) {
+		t.Errorf("behind the last record, which is gone: %v", err) // of DynamoDB Streams it may be known that nothing followed
+	}
 	st.put("a")
 	if _, err := s.Client.Iterator(t.Context(), st.name, shard, old[0].pos); !errors.Is(err, feed.ErrTrimmed) {
 		t.Errorf("behind a record that is gone: %v", err)
@@ -396,5 +400,39 @@ func (s Service) aggregates(t *testing.T) {
 	again, _ = st.rest(st.iterator(shard, list[5].pos), 100, &feed.Page{})
 	if !reflect.DeepEqual(raws(again), raws(list[6:])) {
 		t.Errorf("behind a stranger: %d records", len(again))
+	}
+}
+
+// merges checks that a shard with two parents stands behind both, and is a child of each.
+func (s Service) merges(t *testing.T) {
+	st := s.open(t)
+	for key := range 8 {
+		st.put(fmt.Sprint(key))
+	}
+	two := st.shards("")
+	s.post(t, kinesisT+"MergeShards", object{"StreamName": st.own, "ShardToMerge": two[0].ID, "AdjacentShardToMerge": two[1].ID}, nil)
+	for key := range 8 {
+		st.put(fmt.Sprint(key))
+	}
+	all := st.shards("")
+	if len(all) != 3 || len(all[2].Parents) != 2 || !all[0].Closed || !all[1].Closed || all[2].Closed {
+		t.Fatalf("%+v", all)
+	}
+	for _, parent := range all[:2] {
+		if children := st.shards(parent.ID); !reflect.DeepEqual(children, all[2:]) {
+			t.Errorf("children of %s: %+v", parent.ID, children)
+		}
+	}
+	if s.Endless {
+		return
+	}
+	next := map[string]int{}
+	for _, c := range st.all() {
+		if next[c.key]++; c.new != fmt.Sprint(next[c.key]) {
+			t.Errorf("key %s: %s where %d was due", c.key, c.new, next[c.key])
+		}
+	}
+	if len(next) != 8 || next["0"] != 2 {
+		t.Errorf("%v", next)
 	}
 }
