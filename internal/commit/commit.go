@@ -21,7 +21,7 @@ const Format = "dynaferry-commit/1"
 // SizeMax bounds a commit object: what is larger belongs into a side object that the commit object names.
 const SizeMax = 64 << 20
 
-// MetadataID is the metadata key that repeats the write id, for people who look at a bucket.
+// MetadataID is the metadata key that repeats the write id, for people who look at a bucket and against a damaged id.
 const MetadataID = "dynaferry-write-id"
 
 // Options tune Put; the zero value is right for production.

@@ -17,6 +17,7 @@ import (
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
 )
 
 // Store is what all buckets of a world look into: objects in memory.
@@ -106,8 +107,13 @@ func (b *bucket) read(ctx context.Context, op, name string, do func(r *rand.Rand
 }
 
 func outcome(err error) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return "ok"
+	case errors.Is(err, feed.ErrExpired):
+		return "expired"
+	case errors.Is(err, feed.ErrTrimmed):
+		return "trimmed"
 	}
 	return fault.KindOf(err).String()
 }

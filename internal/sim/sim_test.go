@@ -75,6 +75,69 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestFound: histories that once failed do not fail again.
+func TestFound(t *testing.T) {
+	text, err := os.ReadFile("testdata/found.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := 0
+	for line := range strings.Lines(string(text)) {
+		name, plan, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for _, which := range scenarios {
+			var p Plan
+			if which().Name != name {
+				continue
+			}
+			if err := json.Unmarshal([]byte(plan), &p); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			run++
+			if out := bubble(t, p, which, nil); out.Err != nil {
+				t.Errorf("%s%v", line, out.Err)
+			}
+		}
+	}
+	if run == 0 {
+		t.Error("nothing was run")
+	}
+}
+
+// TestAllHappens: in few seeds every fault meets a call and every fate a process; what never happens is not tried.
+func TestAllHappens(t *testing.T) {
+	met := map[Fault]int{}
+	var told strings.Builder
+	for seed := range uint64(60) {
+		for _, which := range scenarios {
+			var w *World
+			bubble(t, Draw(seed), func() Scenario {
+				s := which()
+				begin := s.Begin
+				s.Begin = func(made *World) error {
+					if w = made; begin == nil {
+						return nil
+					}
+					return begin(made)
+				}
+				return s
+			}, &told)
+			for f, n := range w.met {
+				met[f] += n
+			}
+		}
+	}
+	for _, f := range Faults {
+		if met[f] == 0 {
+			t.Errorf("the fault %s met nothing", f)
+		}
+	}
+	for _, what := range []string{" kill ", " freeze ", "given up", "not waited for", ": 409", ": late", ": throttled", ": expired", "end #0: conflict"} {
+		if !strings.Contains(told.String(), what) {
+			t.Errorf("%q never happened", what)
+		}
+	}
+}
+
 // TestPlan runs one history, as the failure of another test says.
 func TestPlan(t *testing.T) {
 	text := *planFlag

@@ -19,12 +19,13 @@ type World struct {
 	healed bool
 	trace  uint64
 	events int
-	tell   io.Writer // each event as a line, if there is one
+	met    map[Fault]int // how often each fault met a call
+	tell   io.Writer     // each event as a line, if there is one
 }
 
 // NewWorld makes a world at rest: nothing happens before Processes are spawned and the Table is written.
 func NewWorld(p Plan, tell io.Writer) *World {
-	w := &World{Plan: p, Begun: time.Now(), tell: tell}
+	w := &World{Plan: p, Begun: time.Now(), tell: tell, met: map[Fault]int{}}
 	w.Store = &Store{w: w, objects: map[string]*object{}, Calls: map[string]int{}, Created: map[string]int{}}
 	w.Table = newTable(w)
 	return w
@@ -87,6 +88,9 @@ func (w *World) pick(r *rand.Rand, of ...Fault) Fault {
 	for i, f := range of {
 		// Each fault has its own draw: turned by a fixed part of the circle, so that rates do not add up to a wall.
 		if (at+i*37)%100 < w.Plan.Rates[f] {
+			w.mu.Lock()
+			w.met[f]++
+			w.mu.Unlock()
 			return f
 		}
 	}
