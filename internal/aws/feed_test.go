@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,41 @@ func TestSuiteLocalFeeds(t *testing.T) {
 			})
 			feedtest.Run(t, feedtest.Service{URL: in.URL, Client: feedClient(t, in.URL, kinesis), Kinesis: kinesis, Splits: true,
 				Later: func(d time.Duration) { later.Add(int64(d)) }})
+		})
+	}
+}
+
+// TestFeedEndpoints: as the AWS CLI finds them; what is named for DynamoDB alone is its streams' too, and never Kinesis's.
+func TestFeedEndpoints(t *testing.T) {
+	for _, c := range []struct {
+		env              map[string]string
+		endpoint         string
+		streams, kinesis string
+	}{
+		{nil, "", "", ""},
+		{map[string]string{"AWS_ENDPOINT_URL": "http://localhost:1"}, "", "http://localhost:1", "http://localhost:1"},
+		{map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:2"}, "", "http://localhost:2", ""},
+		{map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:2", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": "http://localhost:3",
+			"AWS_ENDPOINT_URL_KINESIS": "http://localhost:4"}, "", "http://localhost:3", "http://localhost:4"},
+		{map[string]string{"AWS_ENDPOINT_URL_DYNAMODB_STREAMS": "http://localhost:3", "AWS_ENDPOINT_URL_KINESIS": "http://localhost:4"},
+			"http://localhost:5", "http://localhost:5", "http://localhost:5"},
+	} {
+		t.Run(fmt.Sprint(c.env, c.endpoint), func(t *testing.T) {
+			for name, value := range c.env {
+				t.Setenv(name, value)
+			}
+			s := session(t, c.endpoint, "a", "b")
+			streams, err := s.Streams()
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinesis, err := s.Kinesis()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := [2]string{deref(streams.sdk.Options().BaseEndpoint), deref(kinesis.sdk.Options().BaseEndpoint)}; got != [2]string{c.streams, c.kinesis} {
+				t.Errorf("streams %q, kinesis %q", got[0], got[1])
+			}
 		})
 	}
 }
