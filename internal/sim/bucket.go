@@ -22,12 +22,12 @@ import (
 
 // Store is what all buckets of a world look into: objects in memory.
 type Store struct {
-	Calls   map[string]int // by operation
-	Created map[string]int // how often a put of a name took effect
 	w       *World
 	mu      sync.Mutex
 	objects map[string]*object
 	version int
+	calls   map[string]int // by operation
+	written map[string]int // by name, how often a put took effect
 }
 
 type object struct {
@@ -43,6 +43,20 @@ func (s *Store) Names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.objects))
+}
+
+// Calls tells how often an operation of buckets was called, by processes and others.
+func (s *Store) Calls(op string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[op]
+}
+
+// Written tells how often a put of a name took effect.
+func (s *Store) Written(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written[name]
 }
 
 func (s *Store) find(name string) (*object, error) {
@@ -66,7 +80,7 @@ func (s *Store) put(name string, data []byte, o blob.PutOptions) (blob.Info, err
 		return blob.Info{}, fault.As(fault.Conflict, fmt.Errorf("%s: %w", name, blob.ErrChanged))
 	}
 	s.version++
-	s.Created[name]++
+	s.written[name]++
 	info := blob.Info{Name: name, Size: int64(len(data)), ETag: fmt.Sprintf(`"%d"`, s.version), Modified: time.Now(), Metadata: maps.Clone(o.Metadata)}
 	s.objects[name] = &object{data, info}
 	return info, nil
@@ -82,7 +96,7 @@ func (b *bucket) URL() string { return "sim://bucket" }
 
 func (b *bucket) count(op string) {
 	b.s.mu.Lock()
-	b.s.Calls[op]++
+	b.s.calls[op]++
 	b.s.mu.Unlock()
 }
 

@@ -240,8 +240,8 @@ func checkNames(w *World, entries int) error {
 		if n++; name != fmt.Sprintf("log/chain/000/%012d", n) {
 			return fmt.Errorf("%s is there, where entry %d should be", name, n)
 		}
-		if w.Store.Created[name] != 1 {
-			return fmt.Errorf("%s was written %d times", name, w.Store.Created[name])
+		if w.Store.Written(name) != 1 {
+			return fmt.Errorf("%s was written %d times", name, w.Store.Written(name))
 		}
 	}
 	if n != entries {

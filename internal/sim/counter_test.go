@@ -95,7 +95,7 @@ func (c *claims) check(w *World) error {
 			return fmt.Errorf("%s stands in %s and in %s", body, other, name)
 		}
 		bodies[name], at[string(body)] = string(body), name
-		if times := w.Store.Created[name]; times != 1 {
+		if times := w.Store.Written(name); times != 1 {
 			return fmt.Errorf("%s was written %d times", name, times)
 		}
 	}

@@ -178,6 +178,9 @@ func TestBucketDialects(t *testing.T) {
 			if errors.Is(err, blob.ErrExists) != c.later {
 				t.Errorf("%s: another put: %v", c.fault, err)
 			}
+			if calls := w.Store.Calls("put"); calls != 2 {
+				t.Errorf("%s: %d calls were counted", c.fault, calls)
+			}
 			return nil
 		})
 	}

@@ -26,7 +26,7 @@ type World struct {
 // NewWorld makes a world at rest: nothing happens before Processes are spawned and the Table is written.
 func NewWorld(p Plan, tell io.Writer) *World {
 	w := &World{Plan: p, Begun: time.Now(), tell: tell, met: map[Fault]int{}}
-	w.Store = &Store{w: w, objects: map[string]*object{}, Calls: map[string]int{}, Created: map[string]int{}}
+	w.Store = &Store{w: w, objects: map[string]*object{}, calls: map[string]int{}, written: map[string]int{}}
 	w.Table = newTable(w)
 	return w
 }
