@@ -11,30 +11,40 @@ import (
 	"dynaferry/internal/fault"
 )
 
-// classify turns an SDK error into the port's. ctx is the try's: its end is Unavailable unless the caller's ended too,
-// which the governor sees for itself. body is the service's answer, when it was an error.
-func (d *DynamoDB) classify(ctx context.Context, table string, body []byte, err error) error {
+// answered returns what the service said in an SDK error; where it said nothing that is an answer, the port's error. what
+// names the table, stream or shard that was asked for.
+func answered(ctx context.Context, what string, err error) (*answer, error) {
 	var ours *fault.Error
 	if errors.As(err, &ours) { // the raw path's and the guard's
-		return fmt.Errorf("table %s: %w", table, ours)
+		return nil, fmt.Errorf("%s: %w", what, ours)
 	}
 	a := answerOf(err)
 	if ctx.Err() != nil && a.code == "" {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		return fault.New(fault.Unavailable, "table %s: no answer in time: %w", table, ctx.Err())
-	}
-	if throttle := throttleOf(body, a, table); throttle != nil {
-		return throttle
+		return nil, fault.New(fault.Unavailable, "%s: no answer in time: %w", what, ctx.Err())
 	}
 	if a.status == 0 && a.code == "" {
 		if e := withoutReply(a); e != nil {
-			return e
+			return nil, e
 		}
 	}
 	if a.code == "" && a.status >= 500 {
 		a.message = http.StatusText(a.status)
+	}
+	return a, nil
+}
+
+// classify turns an SDK error into the port's. ctx is the try's: its end is Unavailable unless the caller's ended too,
+// which the governor sees for itself. body is the service's answer, when it was an error.
+func (d *DynamoDB) classify(ctx context.Context, table string, body []byte, err error) error {
+	a, err := answered(ctx, "table "+table, err)
+	if err != nil {
+		return err
+	}
+	if throttle := throttleOf(body, a, table); throttle != nil {
+		return throttle
 	}
 	switch a.code {
 	case "ConditionalCheckFailedException":

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -12,24 +11,9 @@ import (
 
 // feedError turns an SDK error of a stream's client into the port's. what names the stream or the shard.
 func feedError(ctx context.Context, what, list string, err error) error {
-	var ours *fault.Error
-	if errors.As(err, &ours) { // the raw path's and the guard's
-		return fmt.Errorf("%s: %w", what, ours)
-	}
-	a := answerOf(err)
-	if ctx.Err() != nil && a.code == "" {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return context.Cause(ctx)
-		}
-		return fault.New(fault.Unavailable, "%s: no answer in time: %w", what, ctx.Err())
-	}
-	if a.status == 0 && a.code == "" {
-		if e := withoutReply(a); e != nil {
-			return e
-		}
-	}
-	if a.code == "" && a.status >= 500 {
-		a.message = http.StatusText(a.status)
+	a, err := answered(ctx, what, err)
+	if err != nil {
+		return err
 	}
 	switch a.code {
 	case "ExpiredIteratorException":
