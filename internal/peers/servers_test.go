@@ -69,10 +69,16 @@ func serve(t *testing.T, cmd *exec.Cmd) *output {
 			<-ended
 		}
 		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), tail(said.String()))
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), tail(complaints(said.String())))
 		}
 	})
 	return said
+}
+
+// complaints is what a server said but for the lines by which it tells that it answered well, which hide the rest.
+func complaints(said string) string {
+	lines := slices.DeleteFunc(strings.Split(said, "\n"), func(line string) bool { return strings.Contains(line, `" 200 -`) })
+	return strings.Join(lines, "\n")
 }
 
 // await waits until something answers HTTP at the address.

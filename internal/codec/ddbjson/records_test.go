@@ -138,12 +138,20 @@ func TestShardRecords(t *testing.T) {
 	if r := p.Records[2]; len(r.Raw) != 0 || r.Event != 0 || r.Keys != item.NoImage || r.Seq != "8" {
 		t.Errorf("without data: %+v", r)
 	}
-	for _, text := range []string{`{"Records":[{"SequenceNumber":"7"}]}`, `{"Records":[{"Data":""}]}`, `{"MillisBehindLatest":-1}`,
+	for _, text := range []string{`{"Records":[{"SequenceNumber":"7"}]}`, `{"Records":[{"Data":""}]}`, `{"MillisBehindLatest":"1"}`,
 		`{"Records":[{"SequenceNumber":"7","Data":"A"}]}`, `{"Records":[{"SequenceNumber":"7","Data":"","Data":""}]}`, `{"ChildShards":7}`} {
 		p := recordPage(text)
 		if err := ParseShardRecords(p); fault.KindOf(err) != fault.Corrupt || len(p.Records) > 0 {
 			t.Errorf("%s: %d records, %v", text, len(p.Records), err)
 		}
+	}
+}
+
+// TestClockSetBack: a service whose clock was set back tells a negative span, which is not the tip.
+func TestClockSetBack(t *testing.T) {
+	p := recordPage(`{"MillisBehindLatest":-37,"Records":[],"NextShardIterator":"n"}`)
+	if err := ParseShardRecords(p); err != nil || p.Behind <= 0 {
+		t.Errorf("behind %v, %v", p.Behind, err)
 	}
 }
 

@@ -55,8 +55,11 @@ func (r *recordParser) behind() error {
 		return err
 	}
 	ms, err := strconv.ParseInt(string(c.src[start:c.p]), 10, 64)
-	if err != nil || ms < 0 || ms > int64(1<<62/time.Millisecond) {
+	if err != nil || ms > int64(1<<62/time.Millisecond) {
 		return c.place(fault.New(fault.Corrupt, "MillisBehindLatest is no duration"), start)
+	}
+	if ms < 0 {
+		ms = 1 // by stamps of a clock that was set back, as moto tells it: behind, whatever the span is; 0 would say at the tip
 	}
 	r.page.Behind = time.Duration(ms) * time.Millisecond
 	return nil
