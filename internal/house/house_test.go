@@ -30,6 +30,7 @@ var storey = map[string]int{
 	"internal/codec":      2,
 	"internal/feed":       2,
 	"internal/feed/kpl":   2,
+	"internal/outlet":     2,
 	// 3 formats and memory
 	"internal/blob/folder":    3,
 	"internal/blob/faulty":    3,
