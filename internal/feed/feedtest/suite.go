@@ -17,6 +17,7 @@ import (
 
 // Run runs the suite. What the service cannot do is skipped by name.
 func Run(t *testing.T, s Service) {
+	s.Client = patient{s.Client}
 	t.Run("describes", s.describes)
 	t.Run("records", s.records)
 	t.Run("resumes behind each record", s.resumes)
