@@ -357,8 +357,20 @@ func (b *Builder) Cut() *Draft {
 	return d
 }
 
-// Gap makes the draft that tells that records are missing: of each shard those up to and including its position. The
-// builder goes on behind it. Whatever was added before is to be cut first.
+// Shard tells where a shard stands behind all that was added, and whether the group has it: begun and not finished.
+func (b *Builder) Shard(id string) (s Shard, has bool) {
+	l := b.lanes[id]
+	if l == nil {
+		return Shard{}, false
+	}
+	s = l.shard
+	s.End = feed.Position{Seq: feed.Number(l.lastSeq), Sub: l.lastSub}
+	return s, true
+}
+
+// Gap makes the draft that tells that records are missing: of each shard those up to and including its position, which
+// may be where it stands. The builder goes on behind it, without those in note.Gone, and without any where note.Stream
+// tells that another stream takes over. Whatever was added before is to be cut first.
 func (b *Builder) Gap(note GapNote, to map[string]feed.Position) (*Draft, error) {
 	if b.Touched() {
 		return nil, fault.New(fault.Bug, "a gap in the middle of a draft")
@@ -368,13 +380,24 @@ func (b *Builder) Gap(note GapNote, to map[string]feed.Position) (*Draft, error)
 		if err != nil {
 			return nil, err
 		}
-		if !l.before(to[id]) {
+		if !l.before(to[id]) && to[id] != l.position() {
 			return nil, fault.New(fault.Bug, "a gap of shard %s up to %v, behind %v", id, to[id], l.position())
 		}
 		l.lastSeq, l.lastSub = []byte(to[id].Seq), to[id].Sub
 	}
+	for _, id := range note.Gone {
+		if err := b.Close(id); err != nil {
+			return nil, err
+		}
+	}
 	d := b.Cut()
 	d.Kind, d.Gap = Gap, &note
+	for _, id := range note.Gone {
+		delete(b.lanes, id)
+	}
+	if note.Stream != "" {
+		clear(b.lanes)
+	}
 	return d, nil
 }
 

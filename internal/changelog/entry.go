@@ -97,12 +97,15 @@ type ReleaseNote struct {
 	Group  uint32   `json:"group"`
 }
 
-// GapNote says what is missing: of each shard of the entry the records in (After, End].
+// GapNote says what is missing: of each shard that the entry touches the records in (After, End]; where these are equal,
+// it is not known how many of those that come next are missing.
 type GapNote struct {
 	Reason string `json:"reason"`
 	From   int64  `json:"from,omitempty"`   // no missing record is older; 0: unknown
 	To     int64  `json:"to,omitempty"`     // nor newer
-	Stream string `json:"stream,omitempty"` // the stream before, when another took its place
+	Stream string `json:"stream,omitempty"` // the stream before, when another took its place: all of its shards end here
+	// Gone are those of the shards that the service no longer keeps: closed here, and finished whatever their children are.
+	Gone []string `json:"gone,omitempty"`
 }
 
 // CompactedNote says which gap an entry heals, and from what.

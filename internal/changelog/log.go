@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"dynaferry/internal/blob"
@@ -91,6 +93,15 @@ func open(b blob.Bucket, dir string, body []byte) (*Log, error) {
 	l.zip, err = newZipper()
 	return l, err
 }
+
+// URL is the address of the log: of its folder or prefix.
+func (l *Log) URL() string { return strings.TrimSuffix(l.bucket.URL()+"/"+l.dir, "/") }
+
+// Bucket is where the log lies; what belongs to it stands there under Name.
+func (l *Log) Bucket() blob.Bucket { return l.bucket }
+
+// Name is the name in Bucket of what is called so below the log.
+func (l *Log) Name(below string) string { return path.Join(l.dir, below) }
 
 // place names an object for an error.
 func (l *Log) place(name string) fault.Place { return fault.Place{File: l.bucket.URL() + "/" + name} }

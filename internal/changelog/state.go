@@ -14,6 +14,7 @@ type State struct {
 	N      uint64 // the last entry; 0 of an empty chain
 	Stream string // ARN, of the last entry
 	Writer string // of the last entry
+	At     int64  // when the last entry was written, µs since 1970 by the service's clock; 0 of an empty chain
 	shards map[string]*Shard
 }
 
@@ -34,8 +35,8 @@ func (s *State) Shards() []*Shard {
 // Unseen returns those of a listing's shards that the chain has still to take up. A shard from which a known one
 // descends is finished, also when all between them are. A listing of all shards may be older than the log: then it tells
 // nothing, since what lies between a finished shard and a known one may be missing in it, and the finished one would begin
-// again.
-func (s *State) Unseen(listed []feed.Shard) (unseen []feed.Shard) {
+// again. Known shards that the service no longer keeps are named in gone: they need not be listed.
+func (s *State) Unseen(listed []feed.Shard, gone ...string) (unseen []feed.Shard) {
 	parents := make(map[string][]string, len(listed))
 	followed := make(map[string]bool, len(listed)) // has a child in the list, which is younger than its end
 	for i := range listed {
@@ -45,7 +46,7 @@ func (s *State) Unseen(listed []feed.Shard) (unseen []feed.Shard) {
 		}
 	}
 	for id, shard := range s.shards {
-		if _, has := parents[id]; !has && !(shard.Closed && followed[id]) {
+		if _, has := parents[id]; !has && !(shard.Closed && followed[id]) && !slices.Contains(gone, id) {
 			return nil
 		}
 	}
@@ -68,6 +69,27 @@ func (s *State) Unseen(listed []feed.Shard) (unseen []feed.Shard) {
 		}
 	}
 	return unseen
+}
+
+// SettleMicros is how far behind a record's time an earlier record may still come: stamps are approximate and to the second.
+const SettleMicros = 2_000_000
+
+// Passed tells whether every record of before t (µs since 1970) is in the log, as far as the group's shards are known:
+// each yielded a record of SettleMicros later, or was seen at its open end after t, or is closed and its children have
+// passed. Of a chain that has no shards nothing is known.
+func (s *State) Passed(t int64) bool {
+	for _, shard := range s.shards {
+		if shard.Tip < t && shard.Time < t+SettleMicros && !s.followed(shard) {
+			return false
+		}
+	}
+	return len(s.shards) > 0
+}
+
+// followed tells whether a shard is closed and its children have begun: these are asked themselves.
+func (s *State) followed(shard *Shard) bool {
+	return shard.Closed && len(shard.Children) > 0 &&
+		!slices.ContainsFunc(shard.Children, func(id string) bool { return s.shards[id] == nil })
 }
 
 // clone is a copy that is changed by itself.
@@ -101,6 +123,13 @@ func (s *State) next(e *Entry) (*State, error) {
 		for _, id := range e.Release.Shards {
 			if s.shards[id] == nil {
 				return nil, broken("it releases shard %s, which is not of the group", id)
+			}
+		}
+	}
+	if e.Gap != nil {
+		for _, id := range e.Gap.Gone {
+			if shard := e.Shard(id); shard == nil || !shard.Closed {
+				return nil, broken("shard %s is said to be gone, and not to be closed", id)
 			}
 		}
 	}
@@ -176,7 +205,10 @@ func (s *State) starts(e *Entry, now *Shard) error {
 
 // put takes over what an entry says, without a check.
 func (s *State) put(e *Entry) {
-	s.N, s.Stream, s.Writer = e.N, e.Stream, e.Writer
+	s.N, s.Stream, s.Writer, s.At = e.N, e.Stream, e.Writer, e.At
+	if e.Gap != nil && e.Gap.Stream != "" {
+		clear(s.shards) // the stream before is over, with all that was to come of it
+	}
 	for i := range e.Shards {
 		shard := e.Shards[i]
 		shard.After, shard.Records = shard.End, 0
@@ -184,6 +216,11 @@ func (s *State) put(e *Entry) {
 	}
 	if e.Release != nil {
 		for _, id := range e.Release.Shards {
+			delete(s.shards, id)
+		}
+	}
+	if e.Gap != nil {
+		for _, id := range e.Gap.Gone {
 			delete(s.shards, id)
 		}
 	}

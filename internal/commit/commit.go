@@ -301,7 +301,7 @@ func (p *pause) wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := time.NewTimer(time.Duration(jitter(ctx, p.name, int64(p.ceiling))))
+	t := time.NewTimer(time.Duration(Jitter(ctx, p.name, int64(p.ceiling))))
 	defer t.Stop()
 	p.ceiling = min(2*p.ceiling, p.max)
 	select {

@@ -36,8 +36,8 @@ func WithSource(ctx context.Context, s Source) context.Context {
 	return context.WithValue(ctx, sourceKey{}, s)
 }
 
-// jitter is a uniform number in [0, n].
-func jitter(ctx context.Context, name string, n int64) int64 {
+// Jitter is a uniform number in [0, n], for pauses that concern what has that name: below WithSource the source's.
+func Jitter(ctx context.Context, name string, n int64) int64 {
 	if next, has := ctx.Value(sourceKey{}).(Source); has {
 		return int64(next(name) % uint64(n+1))
 	}

@@ -44,10 +44,12 @@ var storey = map[string]int{
 	"internal/codec/ion":      4,
 	"internal/commit":         3,
 	"internal/changelog":      4,
-	"internal/manifest":       3,
-	"internal/backup":         4,
-	"internal/dataset":        4,
-	"internal/plan":           4,
+	// 4 movement
+	"internal/capture":  5,
+	"internal/manifest": 3,
+	"internal/backup":   4,
+	"internal/dataset":  4,
+	"internal/plan":     4,
 	// 4 worlds
 	"internal/local/cbor":     3,
 	"internal/local/store":    3,

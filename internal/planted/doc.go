@@ -20,7 +20,15 @@ const (
 	EmptyReadBack Bug = "empty-read-back" // nothing under the name is taken for a proof that the put will not land
 	TextNumbers   Bug = "text-numbers"    // sequence numbers compare as text
 	ChildLatest   Bug = "child-latest"    // a child is read from where it stands when it is found
+	ChildEarly    Bug = "child-early"     // a child is read before its parents' end
+	SilentGap     Bug = "silent-gap"      // what the service no longer has is passed over
+	BlindRebase   Bug = "blind-rebase"    // who lost the race for an entry puts his draft behind the winner's
+	ExpiryDoubles Bug = "expiry-doubles"  // behind an expired iterator a shard is read again from its oldest record
+	LeafForgotten Bug = "leaf-forgotten"  // a closed shard without children at first is taken for the end of its lineage
+	TipAtOnce     Bug = "tip-at-once"     // one empty page is taken for the open end
+	WallClock     Bug = "wall-clock"      // a restart goes on behind a time instead of a position
 )
 
 // Bugs lists them all.
-var Bugs = []Bug{NoReadBack, EmptyReadBack, TextNumbers, ChildLatest}
+var Bugs = []Bug{NoReadBack, EmptyReadBack, TextNumbers, ChildLatest, ChildEarly, SilentGap, BlindRebase, ExpiryDoubles,
+	LeafForgotten, TipAtOnce, WallClock}

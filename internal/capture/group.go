@@ -1,0 +1,401 @@
+package capture
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+)
+
+// group carries one chain's shards. Its loop alone touches it; what runs beside hands back functions for the loop to run.
+type group struct {
+	*process
+	n      uint32
+	chain  *changelog.Chain // of the append under way, if there is one
+	state  *changelog.State // behind the last entry
+	build  *changelog.Builder
+	reads  context.Context // of all that only reads
+	writes context.Context // of appends: it outlives the end by finishMax
+
+	beside  sync.WaitGroup
+	done    chan func() error
+	stopped bool // answers that still come are dropped
+
+	shards map[string]*shard // those of this life, also closed ones whose children are still looked for
+	list   []*shard          // those that the builder has, in the order in which they began
+	due    schedule          // those that wait for their next page
+	over   map[string]bool   // every shard that the log had in this life: none of them begins again
+
+	queue     []*changelog.Draft // cut, and not in the log; the first is being put if appending
+	appending bool
+	since     time.Time // when the draft was touched first; zero when it is not
+	mark      bool      // a mark about a tip is due by itself
+	seen      seen
+
+	waiting  []feed.Shard // listed, ours, and not begun: parents are not drained
+	listing  bool
+	listAt   time.Time // when to list all shards again
+	listed   bool      // that was done once
+	refused  int       // listings in a row that were older than the log
+	lost     []*shard  // gone, and still to be told
+	missing  int       // shards that the service said once or twice are not there
+	children []*shard  // closed ones whose children are looked for
+}
+
+const (
+	// queueMax is how many drafts wait, the one that is being put included, before no page is begun.
+	queueMax = 2
+	// finishMax is how long what was read may take into the log after the end: a process has about 10 s after SIGTERM.
+	finishMax = 8 * time.Second
+)
+
+// carry opens a group's chain, takes it over if it was another's, and runs its loop.
+func (p *process) carry(ctx context.Context, n uint32) error {
+	g := &group{process: p, n: n, shards: map[string]*shard{}, over: map[string]bool{}, done: make(chan func() error)}
+	writes, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		defer cancel()
+		_ = pause(writes, finishMax)
+	})()
+	g.writes = writes
+	if err := g.take(ctx); err != nil {
+		return err
+	}
+	reads, stop := context.WithCancel(ctx)
+	defer stop()
+	g.reads = reads
+	err := g.restore()
+	if err == nil {
+		err = g.loop(ctx)
+	}
+	g.stopped = true
+	stop()
+	go func() { g.beside.Wait(); close(g.done) }()
+	for done := range g.done {
+		_ = done() // gives its buffer back
+	}
+	for _, s := range g.shards {
+		p.o.Metrics.forget(s.ID)
+	}
+	return err
+}
+
+// take opens the chain, and shuts out whoever wrote it before.
+func (g *group) take(ctx context.Context) error {
+	err := g.insist(ctx, "chain", func() (err error) {
+		g.chain, err = g.log.Chain(ctx, g.n, g.o.Writer, g.o.Chain)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var fenced *changelog.FencedError
+	for s := g.chain.State(); s.N > 0 && s.Writer != g.o.Writer; s = g.chain.State() {
+		_, err := g.append(ctx, &changelog.Draft{Kind: changelog.Fence, At: g.now()})
+		if errors.As(err, &fenced) && fenced.Entry.Kind != changelog.Fence {
+			continue // the one before wrote once more; the fence goes behind that
+		}
+		if err != nil {
+			return err
+		}
+		g.o.Metrics.Fences.Add(1)
+	}
+	g.state = g.chain.State()
+	return nil
+}
+
+// restore makes the builder and the shards from the chain's state.
+func (g *group) restore() (err error) {
+	if g.build, err = changelog.NewBuilder(g.state, g.o.Builder); err != nil {
+		return err
+	}
+	for _, s := range g.state.Shards() {
+		own := g.enter(feed.Shard{ID: s.ID, Parents: s.Parents})
+		own.end, own.time, own.tip, own.told, own.closed = s.End, s.Time, s.Tip, s.Tip, s.Closed
+		own.restored = true
+		if own.basis = max(s.Time, s.Tip); own.basis == 0 {
+			own.basis = g.state.At // the log ran then, and what was there before it began is none of its own
+		}
+		if s.Closed {
+			own.look(len(s.Children) > 0)
+			g.children = append(g.children, own)
+		} else {
+			g.schedule(own, time.Now())
+		}
+	}
+	if old := g.state.Stream; g.state.N > 0 && old != g.stream.ARN {
+		return g.newStream(old)
+	}
+	return nil
+}
+
+// loop runs until ctx ends, then cuts and appends what is left.
+func (g *group) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err := g.advance(); err != nil {
+			return err
+		}
+		if passed, err := g.passed(); passed || err != nil {
+			return err
+		}
+		starved := g.begin()
+		timer.Reset(time.Until(g.next()))
+		var free chan *buffer
+		if starved {
+			free = g.pages
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return g.finish()
+		case done := <-g.done:
+			err = done()
+		case b := <-free:
+			g.read(g.pop(), b)
+		case <-timer.C:
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// aside runs work beside the loop, and what it returns in it.
+func (g *group) aside(work func() func() error) {
+	g.beside.Go(func() { g.done <- work() })
+}
+
+// advance does what is due of all but pages: cuts, appends, lists.
+func (g *group) advance() error {
+	now := time.Now()
+	if err := g.tellLost(); err != nil {
+		return err
+	}
+	if g.cutDue(now) {
+		g.cut()
+	}
+	g.put()
+	if !g.listing && !now.Before(g.listAt) {
+		g.listAll()
+	}
+	for _, s := range g.children {
+		if !s.asking && !now.Before(s.lookAt) {
+			g.listChildren(s)
+		}
+	}
+	return nil
+}
+
+// begin starts the pages that are due; starved tells that all buffers are in use.
+func (g *group) begin() (starved bool) {
+	now := time.Now()
+	for len(g.queue) < queueMax && len(g.due) > 0 && !g.due[0].at.After(now) {
+		select {
+		case b := <-g.pages:
+			g.read(g.pop(), b)
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// next is when something is due.
+func (g *group) next() time.Time {
+	next := time.Now().Add(time.Minute)
+	earlier := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if len(g.due) > 0 && len(g.queue) < queueMax {
+		earlier(g.due[0].at)
+	}
+	if !g.since.IsZero() && len(g.queue) == 0 {
+		earlier(g.since.Add(g.o.SegmentEvery))
+	}
+	if !g.listing {
+		earlier(g.listAt)
+	}
+	for _, s := range g.children {
+		if !s.asking {
+			earlier(s.lookAt)
+		}
+	}
+	return next
+}
+
+// cutDue tells whether the draft is to become an entry: when it is full, or old enough and nothing is being put.
+func (g *group) cutDue(now time.Time) bool {
+	if !g.build.Touched() {
+		g.since = time.Time{}
+		return g.mark && len(g.queue) == 0
+	}
+	if g.since.IsZero() {
+		g.since = now
+	}
+	return g.build.Full() || g.build.Bytes() >= g.o.SegmentBytes || len(g.queue) == 0 && now.Sub(g.since) >= g.o.SegmentEvery
+}
+
+// cut makes the draft the next in the queue. It tells with it which shards stand at their open end.
+func (g *group) cut() {
+	for _, s := range g.list {
+		if s.tip-s.told >= tipStep || g.mark && s.tip > s.told {
+			if err := g.build.Tip(s.ID, s.tip); err == nil {
+				s.told = s.tip
+			}
+		}
+	}
+	g.mark = false
+	if g.build.Touched() {
+		g.enqueue(g.build.Cut())
+	}
+	g.since = time.Time{}
+	g.tidy()
+}
+
+func (g *group) enqueue(d *changelog.Draft) {
+	d.Stream, d.At = g.stream.ARN, g.now()
+	g.queue = append(g.queue, d)
+}
+
+// tidy takes out what the builder has finished.
+func (g *group) tidy() {
+	kept := g.list[:0]
+	for _, s := range g.list {
+		if _, has := g.build.Shard(s.ID); has {
+			kept = append(kept, s)
+		} else {
+			g.o.Metrics.forget(s.ID)
+		}
+	}
+	clear(g.list[len(kept):])
+	g.list = kept
+}
+
+// put starts to append the first draft, if none is under way.
+func (g *group) put() {
+	if g.appending || len(g.queue) == 0 {
+		return
+	}
+	g.appending = true
+	draft := g.queue[0]
+	g.aside(func() func() error {
+		e, err := g.append(g.writes, draft)
+		return func() error {
+			g.appending = false
+			if err != nil || g.stopped {
+				return err
+			}
+			g.queue[0] = nil
+			g.queue = g.queue[1:]
+			return g.appended(e)
+		}
+	})
+}
+
+// append appends a draft, as often as it takes while nothing was sent.
+func (g *group) append(ctx context.Context, d *changelog.Draft) (*changelog.Entry, error) {
+	for failures := 1; ; failures++ {
+		e, err := g.chain.Append(ctx, d)
+		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown {
+			return e, err
+		}
+		g.o.Metrics.Puts.Add(1)
+		if err := pause(ctx, backoff(ctx, "append", failures)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// appended counts an entry: from now on, and not before, its records are captured.
+func (g *group) appended(e *changelog.Entry) error {
+	g.state = g.chain.State()
+	m := g.o.Metrics
+	m.Entries.Add(1)
+	m.Records.Add(int64(e.Records()))
+	m.Bytes.Add(e.Size)
+	m.Progress.Store(g.now())
+	for i := range e.Shards {
+		if s := &e.Shards[i]; s.Records > 0 && !s.Closed {
+			m.setLag(s.ID, time.Duration(g.now()-s.Time)*time.Microsecond)
+		}
+	}
+	if e.Kind == changelog.Gap {
+		return g.toldGap(e)
+	}
+	return nil
+}
+
+// finish cuts what was read and appends it. What is asked for and not answered yet is left.
+func (g *group) finish() error {
+	g.cut()
+	for len(g.queue) > 0 {
+		g.put()
+		if err := (<-g.done)(); err != nil {
+			return fmt.Errorf("append what was read before the end: %w", err)
+		}
+	}
+	return nil
+}
+
+// passed tells whether Until has passed for the group, and all that it read is in the log.
+func (g *group) passed() (bool, error) {
+	if g.o.Until.IsZero() || !g.listed || len(g.waiting)+len(g.queue) > 0 || g.build.Touched() {
+		return false, nil
+	}
+	return g.state.Passed(g.o.Until.UnixMicro()), nil
+}
+
+// schedule is a heap of shards by when their next page is due.
+type schedule []*shard
+
+func (q schedule) Len() int { return len(q) }
+func (q schedule) Less(i, j int) bool {
+	if !q[i].at.Equal(q[j].at) {
+		return q[i].at.Before(q[j].at)
+	}
+	return q[i].ID < q[j].ID // so that a history is the same each time
+}
+func (q schedule) Swap(i, j int) { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
+func (q *schedule) Push(x any) {
+	s := x.(*shard)
+	s.index = len(*q)
+	*q = append(*q, s)
+}
+func (q *schedule) Pop() any {
+	last := len(*q) - 1
+	s := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	s.index = -1
+	return s
+}
+
+// schedule says when a shard's next page is due.
+func (g *group) schedule(s *shard, at time.Time) {
+	s.at = at
+	if s.index >= 0 {
+		heap.Fix(&g.due, s.index)
+	} else {
+		heap.Push(&g.due, s)
+	}
+}
+
+// unschedule takes a shard out.
+func (g *group) unschedule(s *shard) {
+	if s.index >= 0 {
+		heap.Remove(&g.due, s.index)
+	}
+}
+
+func (g *group) pop() *shard { return heap.Pop(&g.due).(*shard) }

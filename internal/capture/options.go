@@ -1,0 +1,89 @@
+package capture
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/commit"
+	"dynaferry/internal/feed"
+)
+
+// Options say how a stream is carried; the zero value is right for most.
+type Options struct {
+	// Writer is the random id of this process; "" draws one.
+	Writer string
+
+	// Freshness is how long after a write its record is in the log, when nothing is in the way: 4 s.
+	Freshness time.Duration
+	// ReadBudget is instead how many calls an hour an idle shard may cost. Derive tells what each means for the other.
+	ReadBudget int
+	// CallsPerSecond bounds the reads of one shard: 5, which is Kinesis's limit; of DynamoDB Streams it leaves room for
+	// the second reader that a shard may have.
+	CallsPerSecond float64
+
+	// SegmentEvery is how old the first record of an entry may be when nothing is being put: a quarter of Freshness.
+	// While a put is under way the next entry grows, to at most about SegmentBytes of records: 32 MiB.
+	SegmentEvery time.Duration
+	SegmentBytes int
+	// TipEvery is how often a quiet log is told that it is complete: 1 hour. Whoever waits for State.Passed wants less.
+	TipEvery time.Duration
+	// Retention is how long the service keeps records: 24 hours. A Kinesis stream may have more.
+	Retention time.Duration
+	// MemoryBytes bounds what is held of pages and drafts, about: 128 MiB, whatever the number of shards.
+	MemoryBytes int64
+
+	// Redact changes a record before the log sees it: it may replace r.Raw, and rows of p.Items. It is called by several
+	// goroutines at once, once a record and attempt. An error ends Run.
+	Redact func(p *feed.Page, r *feed.Record) error
+
+	// Until ends Run once all that happened before is in the log: all shards of all groups have passed it.
+	Until time.Time
+	// StopAtGap ends Run with the GapError of the first gap, once its entry is in the log.
+	StopAtGap bool
+	// OnGap is told each gap once its entry is in the log.
+	OnGap func(*GapError)
+
+	Metrics *Metrics // what happens is counted there, if it is not nil
+	Chain   changelog.ChainOptions
+	Builder changelog.BuilderOptions
+}
+
+const (
+	freshnessDefault = 4 * time.Second
+	callsDefault     = 5
+	segmentDefault   = 32 << 20
+	tipEveryDefault  = time.Hour
+	retentionDefault = 24 * time.Hour
+	memoryDefault    = 128 << 20
+
+	// pageMemory is what a page of 1 MB takes: the reply, what is decoded of it, and the tape of its items.
+	pageMemory = 4 << 20
+	pagesMin   = 4
+	pagesMax   = 64
+)
+
+// withDefaults fills in what is not said.
+func (o Options) withDefaults(ctx context.Context, kinesis bool) Options {
+	if o.Writer == "" {
+		o.Writer = commit.NewID(ctx, "writer").String()
+	}
+	r := Derive(kinesis, o)
+	o.Freshness, o.ReadBudget = r.Freshness, r.ReadBudget
+	o.SegmentEvery = cmp.Or(o.SegmentEvery, r.segment)
+	o.CallsPerSecond = cmp.Or(o.CallsPerSecond, callsDefault)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, segmentDefault)
+	o.TipEvery = cmp.Or(o.TipEvery, tipEveryDefault)
+	o.Retention = cmp.Or(o.Retention, retentionDefault)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, memoryDefault)
+	if o.Metrics == nil {
+		o.Metrics = new(Metrics)
+	}
+	return o
+}
+
+// pages is how many pages are in memory at once: half of what there is.
+func (o *Options) pages() int {
+	return int(min(max(o.MemoryBytes/2/pageMemory, pagesMin), pagesMax))
+}
