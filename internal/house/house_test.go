@@ -62,6 +62,7 @@ var storey = map[string]int{
 	"internal/local/bucket":   5,
 	"internal/aws":            5,
 	// 5 ends
+	"internal/step":   5,
 	"internal/world":  6,
 	"internal/source": 7,
 	"internal/sink":   7,

@@ -1,6 +1,7 @@
 package item
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -358,6 +359,30 @@ func (w *Builder) Raw(it Item, i int) {
 		w.b.Src = append(w.b.Src, '"')
 	}
 	w.after()
+}
+
+// Members appends a copy of the members of another item's map from the name at index i up to that at index j, or up to the map's
+// end when j is behind its last token; owner is the map's own index. Bytes and tokens stay as they are, and many members
+// cost little more than one.
+func (w *Builder) Members(it Item, owner, i, j int) {
+	if i == j {
+		return
+	}
+	w.separate()
+	from := it.Tape[i].Off - 1 // the quote in front of the name
+	to := it.Tape[owner].End - 1
+	if j < owner+int(it.Tape[owner].Skip) {
+		to = uint32(bytes.LastIndexByte(it.Src[from:it.Tape[j].Off-1], ',')) + from
+	}
+	shift := uint32(len(w.b.Src)) - from // modulo 2^32
+	w.b.Src = append(w.b.Src, it.Src[from:to]...)
+	at := len(w.b.Tape)
+	w.b.Tape = append(w.b.Tape, it.Tape[i:j]...)
+	for k := at; k < len(w.b.Tape); k++ {
+		w.b.Tape[k].Off += shift
+		w.b.Tape[k].End += shift
+	}
+	w.comma = true
 }
 
 // RawName starts a member with the name at index i of another item.
