@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -213,10 +212,8 @@ type copyFlags struct {
 	schema    string
 	target    string
 	task      string
-	tags      []string
-	metadata  []string
+	objects   objectFlags
 	csvOut    string
-	lockFor   time.Duration
 	overlays  []string
 }
 
@@ -235,14 +232,7 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.csvOut, "csv-cells", "typed", "csv: typed (plain cells, DynamoDB JSON where nested) or ddbjson (all cells, loses nothing)")
 	p.BoolVar(&f.set.CSV.FormulaSafe, "formula-safe", false, "csv: put ' in front of text that a spreadsheet would run")
 	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
-	p.StringVar(&f.set.Objects.SSE, "sse", "", "encryption of the objects written: AES256, aws:kms or aws:kms:dsse")
-	p.StringVar(&f.set.Objects.KMSKey, "sse-kms-key", "", "key for --sse aws:kms")
-	p.BoolVar(&f.set.Objects.BucketKey, "sse-bucket-key", false, "use the bucket key with --sse aws:kms")
-	p.StringVar(&f.set.Objects.StorageClass, "storage-class", "", "of the objects written, for instance STANDARD_IA")
-	p.StringVar(&f.set.Objects.LockMode, "lock-mode", "", "Object Lock retention: GOVERNANCE or COMPLIANCE")
-	p.DurationVar(&f.lockFor, "lock-for", 0, "how long --lock-mode keeps the objects, for instance 720h")
-	p.StringSliceVar(&f.tags, "tag", nil, "tag of the objects written: name=value")
-	p.StringSliceVar(&f.metadata, "metadata", nil, "metadata of the objects written: name=value")
+	f.objects.add(cmd)
 	f.source.addFilter(cmd)
 	f.keys.add(cmd)
 	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
@@ -250,8 +240,6 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
 	choices(cmd, "on-new", "evolve", "extra", "fail")
 	choices(cmd, "csv-cells", "typed", "ddbjson")
-	choices(cmd, "sse", "AES256", "aws:kms", "aws:kms:dsse")
-	choices(cmd, "lock-mode", "GOVERNANCE", "COMPLIANCE")
 }
 
 // choices lets shells complete a flag's values.
@@ -307,11 +295,7 @@ func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
 			return set, err
 		}
 	}
-	set.Objects.LockFor = f.lockFor
-	if set.Objects.Tags, err = pairs("--tag", f.tags); err != nil {
-		return set, err
-	}
-	set.Objects.Metadata, err = pairs("--metadata", f.metadata)
+	set.Objects, err = f.objects.settings()
 	return set, err
 }
 
@@ -331,21 +315,6 @@ func partitionFlag(text string) ([]job.PartitionColumn, error) {
 		return nil, nil
 	}
 	return job.ParsePartition(text)
-}
-
-func pairs(flag string, texts []string) (map[string]string, error) {
-	if len(texts) == 0 {
-		return nil, nil
-	}
-	m := map[string]string{}
-	for _, text := range texts {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return nil, usage("%s %q: it is name=value", flag, text)
-		}
-		m[name] = value
-	}
-	return m, nil
 }
 
 func (a *app) exportCommand() *cobra.Command {
