@@ -2,6 +2,8 @@ package job
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +12,7 @@ import (
 	"io"
 	"math/bits"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/zeebo/xxh3"
@@ -52,7 +55,10 @@ func newOverlay(ctx context.Context, src source.Source, known *item.KeySchema) (
 	for _, w := range src.Info().Windows {
 		o.Changes += w.Items
 	}
-	o.Buckets = int(min(max(1, (o.Changes+bucketKeys-1)/bucketKeys), bucketsMax))
+	o.Buckets = bucketsFor(o.Changes)
+	if src.Info().Log != nil {
+		o.Changes, o.Buckets = 0, 0 // see changeGroups
+	}
 	seen, where, err := firstKeys(ctx, src)
 	if err != nil {
 		return nil, err
@@ -70,6 +76,10 @@ func newOverlay(ctx context.Context, src source.Source, known *item.KeySchema) (
 	return o, nil
 }
 
+func bucketsFor(changes int64) int {
+	return int(min(max(1, (changes+bucketKeys-1)/bucketKeys), bucketsMax))
+}
+
 func sameAttrs(a, b item.KeySchema) bool {
 	if len(a.Attrs()) != len(b.Attrs()) {
 		return false
@@ -80,8 +90,11 @@ func sameAttrs(a, b item.KeySchema) bool {
 // firstKeys takes the key attributes of the first change; nil when there is no change.
 func firstKeys(ctx context.Context, src source.Source) (*item.KeySchema, string, error) {
 	changer := src.(source.Changer)
+	if info := src.Info(); info.Log != nil && info.Keys != nil {
+		return info.Keys, info.URL, nil
+	}
 	for _, u := range changer.ChangeUnits() {
-		if u.File.Items == 0 {
+		if u.File != nil && u.File.Items == 0 {
 			continue
 		}
 		keys, err := keysOf(ctx, changer, u)
@@ -127,10 +140,12 @@ type changeTask struct {
 	keys    item.KeySchema
 	version string // attribute of old images that deletions keep
 	src     source.Source
+	images  bool // spill what was before each change too
 	dead    *deadLetters
 	meter   plan.Meter
 	read    int64
 	refused int64 // put aside
+	buckets int   // of the task, where its plan could not know
 	key     []byte
 	own     []byte
 }
@@ -142,6 +157,7 @@ func (t *changeTask) each(ctx context.Context, body json.RawMessage, take func(w
 	if err := json.Unmarshal(body, &g); err != nil {
 		return fault.New(fault.Corrupt, "a task of changes: %w", err)
 	}
+	t.buckets = g.Buckets
 	for _, u := range g.Units {
 		if err := t.unit(ctx, u, take); err != nil {
 			return err
@@ -237,8 +253,7 @@ type spilled struct {
 	Hashes []string
 }
 
-// spill writes the changes as runs by bucket, the number of the window and + or - in front of each line, and beside them
-// the hashes of their keys.
+// spill writes the changes as runs by bucket, a mark in front of each line, and beside them the hashes of their keys.
 func (t *changeTask) spill(ctx context.Context, a *plan.Attempt, o *Overlay, memory int) (*spilled, error) {
 	out, err := sink.NewSpill(ctx, sink.SpillOptions{Bucket: a.State.Bucket, Staged: a.Staged, Memory: memory, Put: stagedPut})
 	if err != nil {
@@ -255,16 +270,25 @@ func (t *changeTask) spill(ctx context.Context, a *plan.Attempt, o *Overlay, mem
 	err = t.each(ctx, a.Task.Body, func(window int, b *item.Changes) error {
 		for i := range b.List {
 			it, put := b.New(i)
-			prefix = append(strconv.AppendInt(prefix[:0], int64(window), 10), '+')
+			mark := changeMark{window: window, gone: !put}
+			if windows := t.src.Info().Windows; windows[window-1].Log {
+				mark.micros = max(b.List[i].Micros, 1)
+			}
 			if !put {
 				deleted.Reset()
 				t.gone(build, b, i)
-				it, prefix[len(prefix)-1] = deleted.Item(0), '-'
+				it = deleted.Item(0)
 			}
 			if key, err = t.keys.AppendKey(key[:0], it); err != nil {
 				return err
 			}
-			route.Key = bucketName(item.BucketOf(key, o.Buckets))
+			route.Key = bucketName(item.BucketOf(key, cmp.Or(t.buckets, o.Buckets)))
+			if t.images {
+				if err := t.spillOld(out, &route, mark, b, i); err != nil {
+					return err
+				}
+			}
+			prefix = mark.append(prefix[:0])
 			if err := out.Put(&route, prefix, it); err != nil {
 				return err
 			}
@@ -289,6 +313,16 @@ func (t *changeTask) spill(ctx context.Context, a *plan.Attempt, o *Overlay, mem
 		return nil, fmt.Errorf("stage hashes of keys: %w", err)
 	}
 	return &spilled{staged, []string{a.Staged("changed")}}, nil
+}
+
+// spillOld writes what was before a change, in front of what came of it.
+func (t *changeTask) spillOld(out *sink.Spill, route *sink.Route, mark changeMark, b *item.Changes, i int) error {
+	mark.before, mark.gone = true, false
+	old, was := b.Old(i)
+	if !was {
+		mark.gone, old = true, b.Key(i)
+	}
+	return out.Put(route, mark.append(nil), old)
 }
 
 func bucketName(n int) string { return fmt.Sprintf("%04d", n) }
@@ -389,20 +423,13 @@ func parseMarked(b *item.Batch, marks []changeMark, lines []byte) ([]changeMark,
 	b.Reset()
 	marks = marks[:0]
 	for len(lines) > 0 {
-		window := 0
-		i := 0
-		for ; i < len(lines) && lines[i]-'0' <= 9; i++ {
-			window = window*10 + int(lines[i]-'0')
-		}
-		end := i
-		for end < len(lines) && lines[end] != '\n' {
-			end++
-		}
-		if i == 0 || i >= end || end == len(lines) || lines[i] != '+' && lines[i] != '-' {
+		mark, n := parseMark(lines)
+		end := bytes.IndexByte(lines, '\n')
+		if n == 0 || end < n {
 			return nil, fault.New(fault.Corrupt, "a run of changes holds a line that is none")
 		}
-		marks = append(marks, changeMark{window, lines[i] == '-'})
-		b.Src = append(b.Src, lines[i+1:end+1]...)
+		marks = append(marks, mark)
+		b.Src = append(b.Src, lines[n:end+1]...)
 		lines = lines[end+1:]
 	}
 	b.Src = item.GrowSlack(b.Src)
@@ -415,10 +442,67 @@ func parseMarked(b *item.Batch, marks []changeMark, lines []byte) ([]changeMark,
 	return marks, nil
 }
 
-// changeMark is what stands in front of a spilled change.
+// changeMark is what stands in front of a spilled change: its window, of a log the time of the change, and what the line is:
+//
+//	1+{…}             the item as the change left it
+//	2:1709288000-{…}  the key of an item that is gone
+//	2:1709288000<{…}  the item as it was before
+//	2:1709288000!{…}  the key of an item that was not there before
 type changeMark struct {
-	window int // from 1
-	gone   bool
+	window int   // from 1
+	micros int64 // of a log
+	before bool  // what was before the change
+	gone   bool  // no item
+}
+
+// kinds are the letters of marks, by before and gone.
+const kinds = "+-<!"
+
+func (m changeMark) append(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(m.window), 10)
+	if m.micros != 0 {
+		dst = strconv.AppendInt(append(dst, ':'), m.micros, 10)
+	}
+	kind := 0
+	if m.gone {
+		kind = 1
+	}
+	if m.before {
+		kind += 2
+	}
+	return append(dst, kinds[kind])
+}
+
+// parseMark reads a mark at the beginning of a line and tells its length; 0 when there is none.
+func parseMark(line []byte) (m changeMark, n int) {
+	digits := func() (value int64) {
+		for ; n < len(line) && line[n]-'0' <= 9; n++ {
+			value = value*10 + int64(line[n]-'0')
+		}
+		return value
+	}
+	m.window = int(digits())
+	if n == 0 || n == len(line) {
+		return m, 0
+	}
+	if line[n] == ':' {
+		n++
+		m.micros = digits()
+	}
+	if n == len(line) {
+		return m, 0
+	}
+	kind := strings.IndexByte(kinds, line[n])
+	if kind < 0 {
+		return m, 0
+	}
+	m.gone, m.before = kind&1 != 0, kind&2 != 0
+	return m, n + 1
+}
+
+// compare orders changes of one key by window and time; of equals in a log the later in order is the later change.
+func (m changeMark) compare(o changeMark) int {
+	return cmp.Or(cmp.Compare(m.window, o.window), cmp.Compare(m.micros, o.micros))
 }
 
 // ignoreReject is for looks at a source whose damage others report.

@@ -39,7 +39,12 @@ type letter struct {
 }
 
 func newDeadLetters(ctx context.Context, a *plan.Attempt) *deadLetters {
-	return &deadLetters{ctx: ctx, a: a, name: "dead"}
+	return newLines(ctx, a, "dead")
+}
+
+// newLines stages lines of another kind.
+func newLines(ctx context.Context, a *plan.Attempt, name string) *deadLetters {
+	return &deadLetters{ctx: ctx, a: a, name: name}
 }
 
 // reject is a codec.Rejects.
@@ -87,16 +92,20 @@ func (d *deadLetters) change(b *item.Changes, i int, err error) error {
 }
 
 func (d *deadLetters) add(l letter) error {
-	line := append(marshal(l), '\n')
+	d.a.Meter.Note("dead letters", 1)
+	return d.line(marshal(l))
+}
+
+// line stages a line as it is.
+func (d *deadLetters) line(line []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.out == nil {
 		d.out = blob.NewWriter(d.ctx, d.a.State.Bucket, d.a.Staged(d.name), blob.WriterOptions{Flight: 1})
 	}
 	d.count++
-	d.a.Meter.Note("dead letters", 1)
-	if _, err := d.out.Write(line); err != nil {
-		return fmt.Errorf("write dead letters: %w", err)
+	if _, err := d.out.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write %s: %w", d.name, err)
 	}
 	return nil
 }
@@ -109,7 +118,7 @@ func (d *deadLetters) close() (*sink.File, error) {
 		return nil, nil
 	}
 	if _, err := d.out.Finish(); err != nil {
-		return nil, fmt.Errorf("write dead letters: %w", err)
+		return nil, fmt.Errorf("write %s: %w", d.name, err)
 	}
 	return &sink.File{Staged: d.a.Staged(d.name), Size: d.out.Bytes(), Items: d.count}, nil
 }

@@ -45,6 +45,8 @@ type Import struct {
 	Changes  *Overlay `json:"changes,omitempty"`  // the source holds changes, alone or over items
 	Changed  string   `json:"changed,omitempty"`  // object with the filter of the keys that have changes
 	Aside    []string `json:"aside,omitempty"`    // indexes of the items that may have one
+	Every    bool     `json:"every,omitempty"`    // of a log: write each change, not only what all come to
+	Images   bool     `json:"images,omitempty"`   // spill what was before each change too
 
 	Tuning `json:"-"`
 }
@@ -81,6 +83,7 @@ type importJob struct {
 	src   opened
 	reads governed // of a source that is a table
 	over  changedOnce
+	as    func(plan.Spec) plan.Spec // makes the plan one of a verb that wraps the import
 	table struct {
 		gov    governed
 		client dynamo.Client
@@ -91,6 +94,11 @@ type importJob struct {
 // NewImport prepares an import. The table is created here, when asked for, and nothing else is written.
 func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish) (*Request, error) {
 	j := &importJob{env: env, set: wish.Import}
+	return j.prepare(ctx, spec, wish)
+}
+
+func (j *importJob) prepare(ctx context.Context, spec source.Spec, wish ImportWish) (*Request, error) {
+	env := j.env
 	at, err := world.Parse(wish.Table)
 	if err != nil {
 		return nil, err
@@ -147,16 +155,20 @@ func NewImport(ctx context.Context, env *Env, spec source.Spec, wish ImportWish)
 }
 
 func (j *importJob) request(src source.Source) plan.Spec {
-	return plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: j.env.Version,
+	spec := plan.Spec{Verb: "import", Source: marshal(j.spec), Settings: marshal(j.set), Tuning: marshal(j.set.Tuning), Before: j.set.before(), Writer: j.env.Version,
 		// What was written stays written, in the table of that id.
 		Stands: func(context.Context, *plan.Plan) (bool, error) { return true, nil },
 		Tasks:  func(ctx context.Context) ([]json.RawMessage, error) { return j.firstTasks(ctx, src) }}
+	if j.as != nil {
+		return j.as(spec)
+	}
+	return spec
 }
 
 // firstTasks makes the tasks of the first round.
 func (j *importJob) firstTasks(ctx context.Context, src source.Source) ([]json.RawMessage, error) {
 	if j.set.Stage == stageChanges {
-		return groups(src.(source.Changer).ChangeUnits(), taskBytesFiles, j.env.workers()), nil
+		return changeGroups(src, taskBytesFiles, j.env.workers(), j.set.Images), nil
 	}
 	return j.cut(ctx, src)
 }
@@ -373,6 +385,10 @@ func (j *importJob) chooseMode(ctx context.Context) error {
 	empty, err := dynamo.Empty(ctx, j.table.client, j.at.Host)
 	if err != nil {
 		return fmt.Errorf("look whether %s is empty: %w", j.at, err)
+	}
+	if !empty && src.Info().Log != nil {
+		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),
+			"say what happens to the items that changed: --overwrite puts and deletes, --newer ATTRIBUTE compares a version first")
 	}
 	if !empty && src.Info().Kind == source.KindIncremental {
 		return fault.Hint(fault.New(fault.User, "%s is not empty", j.at),

@@ -33,6 +33,9 @@ func (j *importJob) checkChanges(src source.Source, wish ImportWish) error {
 		return fault.New(fault.User, "--dedupe %s: the last window wins", s.Dedupe)
 	}
 	for _, w := range info.Windows {
+		if w.View == "KEYS_ONLY" || w.View == "OLD_IMAGE" {
+			return fault.Hint(fault.New(fault.User, "%s has the view %s: what items became is not in it", w.URL, w.View), "follow the table with a stream of NEW_AND_OLD_IMAGES")
+		}
 		if s.Mode == ModeNewer && w.View != "NEW_AND_OLD_IMAGES" {
 			return fault.Hint(fault.New(fault.User, "--mode newer: %s has the view %s, whose deletions tell no version", w.URL, w.View),
 				"use an export with NEW_AND_OLD_IMAGES, or --overwrite")
@@ -66,7 +69,7 @@ func (j *importJob) planChanges(ctx context.Context, src source.Source) error {
 		return err
 	}
 	s.Stage = stageApply
-	if len(windows) > 1 || src.Info().Kind != source.KindIncremental {
+	if len(windows) > 1 || windows[0].Log || src.Info().Kind != source.KindIncremental {
 		s.Stage = stageChanges
 	}
 	return nil
@@ -86,7 +89,7 @@ func (j *importJob) newChangeTask(ctx context.Context, a *plan.Attempt, dead *de
 	if err != nil {
 		return nil, err
 	}
-	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, src: src, dead: dead, meter: a.Meter}, nil
+	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, images: j.set.Images, src: src, dead: dead, meter: a.Meter}, nil
 }
 
 // changesTask spills the changes of several windows by their keys.
@@ -199,7 +202,12 @@ func (j *importJob) applyTask(ctx context.Context, a *plan.Attempt) (*importResu
 	if len(j.set.Indexes) > 0 {
 		read = func(ctx context.Context, hand handing) error { return j.applyBuckets(ctx, a, t, hand) }
 	}
-	if err := t.run(ctx, read); err != nil {
+	if j.set.Every {
+		err = j.applyEvery(ctx, a, t)
+	} else {
+		err = t.run(ctx, read)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return t.finish()

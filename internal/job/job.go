@@ -199,6 +199,8 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newBackup(env, st, p)
 	case verbRestore:
 		return newRestore(env, st, p)
+	case verbReplay:
+		return newReplay(env, st, p)
 	}
 	return nil, fault.New(fault.Unsupported, "plan %s is of the verb %q, which this program does not have", p.ID, p.Verb)
 }
@@ -331,6 +333,8 @@ func marshal(v any) json.RawMessage {
 // group is a run of units that one task reads one after another.
 type group struct {
 	Units []source.Unit `json:"units"`
+	// Buckets is into how many the changes of the task are cut, where that is no part of the plan's settings.
+	Buckets int `json:"buckets,omitempty"`
 }
 
 // fairShare lowers the size of a task so that a source too small for several tasks still keeps least workers busy.
@@ -352,7 +356,25 @@ const taskBytesLeast = 1 << 20
 func groups(units []source.Unit, bytes int64, least int) []json.RawMessage {
 	var tasks []json.RawMessage
 	for _, units := range groupUnits(units, bytes, least) {
-		tasks = append(tasks, marshal(group{units}))
+		tasks = append(tasks, marshal(group{Units: units}))
+	}
+	return tasks
+}
+
+// changeGroups are the tasks that read a source's changes. How many a log's window has is known when its units are, which its plan's
+// settings must not depend on: the same command goes on with its plan though the log has grown.
+func changeGroups(src source.Source, bytes int64, least int, images bool) []json.RawMessage {
+	units := src.(source.Changer).ChangeUnits()
+	if src.Info().Log == nil {
+		return groups(units, bytes, least)
+	}
+	buckets := bucketsFor(src.Info().Items)
+	if images { // both images of a bucket's keys are in memory at once
+		buckets = bucketsFor(8 * src.Info().Items)
+	}
+	var tasks []json.RawMessage
+	for _, units := range groupUnits(units, bytes, least) {
+		tasks = append(tasks, marshal(group{units, buckets}))
 	}
 	return tasks
 }

@@ -79,10 +79,10 @@ type merging struct {
 	key    []byte
 }
 
-// lastChange is the newest change of a key: its place in the bucket, and its window.
+// lastChange is the newest change of a key: its place in the bucket, and when it was.
 type lastChange struct {
-	at     int64
-	window int
+	at   int64
+	mark changeMark
 }
 
 // The sides of merging.
@@ -166,7 +166,8 @@ func (m *merging) bucket(ctx context.Context, name string, puts, gone, rest func
 	})
 }
 
-// newest finds each key's last change. Changes lie in the order of their windows, and a window has one of a key.
+// newest finds each key's last change. Changes lie in the order of their windows, and a window has one of a key, unless it is
+// of a log: that has them all, in order but for shards that went to another group, which times put right.
 func (m *merging) newest(ctx context.Context, p *partition) error {
 	var at int64
 	return m.changes(ctx, p, func() error {
@@ -175,11 +176,17 @@ func (m *merging) newest(ctx context.Context, p *partition) error {
 			if m.key, err = m.keys.AppendKey(m.key[:0], m.b.Item(i)); err != nil {
 				return err
 			}
-			window := m.marks[i].window
-			if before, ok := m.last[string(m.key)]; ok && before.window >= window {
-				return m.twice(i, window)
+			mark := m.marks[i]
+			if before, ok := m.last[string(m.key)]; ok {
+				switch order := mark.compare(before.mark); {
+				case order == 0 && mark.micros == 0 || order < 0 && mark.micros == 0 && before.mark.micros == 0:
+					return m.twice(i, mark.window)
+				case order < 0:
+					at++
+					continue
+				}
 			}
-			m.last[string(m.key)] = lastChange{at, window}
+			m.last[string(m.key)] = lastChange{at, mark}
 			at++
 		}
 		return nil

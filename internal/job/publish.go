@@ -437,9 +437,14 @@ func (j *copyJob) report(set *dataset.Set, v dataset.Version, made *carried) *Re
 
 // publishDead makes the dead-letter files visible below the state root and returns their addresses.
 func publishDead(ctx context.Context, st plan.State, files []sink.File) ([]string, error) {
+	return publishLines(ctx, st, "dead-letters", files)
+}
+
+// publishLines makes files visible in a folder below the state root and returns their addresses.
+func publishLines(ctx context.Context, st plan.State, folder string, files []sink.File) ([]string, error) {
 	var names []string
 	for _, f := range files {
-		final := st.Name("dead-letters", f.Final)
+		final := st.Name(folder, f.Final)
 		if _, err := commit.Publish(ctx, st.Bucket, blob.Staged{Name: f.Staged, Size: f.Size}, nil, final, f.Staged, blob.PutOptions{}, commit.Options{}); err != nil {
 			return nil, err
 		}

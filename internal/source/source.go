@@ -33,6 +33,7 @@ const (
 	KindIncremental = "incremental" // changes: one incremental export, or a chain of them
 	KindDataset     = "dataset"     // files with a history of ours
 	KindFiles       = "files"       // loose files
+	KindLog         = "log"         // what a window of a change log deleted; its changes are of KindIncremental
 )
 
 // Spec says what to open and how to read it. It is part of a plan: two plans with different Specs are different.
@@ -65,6 +66,9 @@ type Spec struct {
 	Kind string `json:"kind,omitempty"`
 	// File tells that the address names a single file.
 	File bool `json:"file,omitempty"`
+
+	// Log says that the address is of a change log, and which of its records are meant.
+	Log *LogSpec `json:"log,omitempty"`
 
 	// Overlay are the incremental exports that are laid over the source, or that the source is when its Kind is
 	// KindIncremental. Open replaces what the user gave by one entry for each window, in order.
@@ -109,15 +113,17 @@ type Info struct {
 	Shows      *Moment         // what is known of that moment and of the table, nil when nothing is
 	Windows    []Window        // of changes, laid over the source or, of KindIncremental, the source itself
 	Schema     json.RawMessage // column schema of a data set
+	Log        *LogInfo        // of a change log
 }
 
 // Unit is a part of a source that one task reads from its beginning.
 type Unit struct {
-	Order    int   `json:"order"` // place in source order
-	Segment  int   `json:"segment,omitempty"`
-	Segments int   `json:"segments,omitempty"` // > 0 for tables
-	File     *File `json:"file,omitempty"`
-	Window   int   `json:"window,omitempty"` // which of Info.Windows the file is of, from 1; 0 for files of items
+	Order    int      `json:"order"` // place in source order
+	Segment  int      `json:"segment,omitempty"`
+	Segments int      `json:"segments,omitempty"` // > 0 for tables
+	File     *File    `json:"file,omitempty"`
+	Log      *LogSpan `json:"log,omitempty"`    // of a change log
+	Window   int      `json:"window,omitempty"` // which of Info.Windows the file is of, from 1; 0 for files of items
 }
 
 // File is a unit that is a file.
@@ -171,6 +177,9 @@ func Open(ctx context.Context, w *world.World, spec Spec) (Source, error) {
 	spec.Address = at.String() // whole: a task of the plan may run in another working directory
 	if at.Scheme == world.DynamoDB {
 		return openTable(ctx, w, at, spec)
+	}
+	if spec.Log != nil {
+		return openLog(ctx, w, at, spec)
 	}
 	return openFiles(ctx, w, at, spec)
 }

@@ -29,6 +29,7 @@ type Window struct {
 	Items    int64 // changes
 	Bytes    int64 // as stored
 	Files    int
+	Log      bool // of a change log: every change is told, those at one time in order
 }
 
 // TableIdentity is what exports say of their table; both may be unknown.
@@ -302,6 +303,9 @@ func (st *changeStream) ReadChanges(b *item.Changes) error {
 
 // NotItems is the refusal of changes where items are wanted.
 func NotItems(info Info) error {
+	if info.Log != nil {
+		return fault.Hint(fault.New(fault.User, "%s is a change log: it holds changes, not the items of a table", info.URL), "apply it: dynaferry replay %s dynamodb://TABLE", info.URL)
+	}
 	return fault.Hint(fault.New(fault.User, "%s is an incremental export: it holds changes, not the items of a table", info.URL),
 		"lay it over what it follows: dynaferry convert BASE --overlay %s DEST; or apply it: dynaferry import %s dynamodb://TABLE --overwrite", info.URL, info.URL)
 }

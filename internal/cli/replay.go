@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/fault"
+	"dynaferry/internal/job"
+	"dynaferry/internal/source"
+)
+
+// windowFlags say which records of a change log are meant.
+type windowFlags struct {
+	log         source.LogSpec
+	key, values string
+	names       string
+}
+
+func (f *windowFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.log.FromText, "from", "", "changes behind this time: 2026-01-31T18:00:00Z or how long ago, -90m, -2d (default: all)")
+	p.StringVar(&f.log.ToText, "to", "", "changes up to and with this time (default: the end of the log)")
+	p.StringVar(&f.key, "key", "", `changes of this key alone: {"pk":{"S":"a"}}`)
+	p.StringSliceVar(&f.log.Ops, "op", nil, "changes of these kinds alone: put (insert, modify), delete (ttl, app-delete)")
+	p.StringVar(&f.log.Filter, "where", "", "changes for which this DynamoDB filter expression holds, of what an item became, or was when it was deleted: 'price > :p'")
+	p.StringVar(&f.values, "values", "", `values of the expression in DynamoDB JSON: {":p":{"N":"10"}}`)
+	p.StringVar(&f.names, "names", "", `names of the expression as JSON: {"#s":"status"}`)
+	p.BoolVar(&f.log.AcceptCompacted, "accept-compacted", false, "take a window in which changes are missing, with the final states that stand for them, where they do")
+	choices(cmd, "op", source.Ops...)
+}
+
+func (f *windowFlags) spec() (source.LogSpec, error) {
+	l := f.log
+	if f.key != "" {
+		if !json.Valid([]byte(f.key)) {
+			return l, usage(`--key %q: give it as DynamoDB JSON: {"pk":{"S":"a"}}`, f.key)
+		}
+		l.Key = json.RawMessage(f.key)
+	}
+	of := sourceFlags{names: f.names, values: f.values}
+	var err error
+	l.Names, l.Values, err = of.placeholders()
+	if err == nil && l.Filter == "" && (l.Names != nil || l.Values != nil) {
+		err = usage("--names and --values go with --where")
+	}
+	return l, err
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	var window windowFlags
+	var wish job.ReplayWish
+	var newer string
+	cmd := &cobra.Command{
+		Use:   "replay LOG dynamodb://TABLE",
+		Short: "a window of a change log, or dead letters → a table, forward or reverted",
+		Long: `replay writes what the changes of a window come to: each key's last state once, put or deleted, below a budget of write units; with
+--every each change in order. Then it reads every key back, strongly, and compares: what differs (others wrote since) is listed in a file.
+Which changes are meant --from, --to, --key, --op and --where say; first it tells what they come to, and at a terminal asks.
+
+Into a table that is not empty you say what happens to items that are there: --overwrite, or --newer ATTRIBUTE, where a change counts
+when the table's version is not newer. With --overwrite an attempt that was frozen and wakes up may still land requests that it had under way, each within
+10 seconds of its sending.
+
+--revert undoes the window: each key becomes what it was before its first change, only where the item is still what the last one left, by a conditional
+write over all of its attributes; items that were made in the window are deleted, those that were deleted are put back. What
+changed since is left alone and listed as a conflict. An item too wide for such a condition is compared by --version-attribute, else
+left alone too. One race remains where an application keeps no version: an attribute that neither image has, added in the milliseconds between look and write.
+
+A window in which changes are missing (a gap of the log, or final states in their place) is refused unless --accept-compacted says
+otherwise; so is one whose end the log has not reached.
+
+Of a file of dead letters (its name ends in .dead) the items are tried again, as import does.
+
+Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some changes became dead letters or conflicts, 4 keys differ from the log,
+5 conflict, 75 try again, 130 interrupted.`,
+		Example: `  dynaferry replay s3://lake/orders.log dynamodb://OrdersCopy --from 2026-01-31T18:00:00Z --overwrite
+  dynaferry replay s3://lake/orders.log dynamodb://Orders --from -2h --to -90m --revert --dry-run
+  dynaferry replay s3://lake/orders.log dynamodb://Orders --key '{"order":{"S":"o-1"}}' --every --newer version
+  dynaferry replay s3://lake/orders/_dynaferry/dead-letters/1f2e…-000000-00000.dead dynamodb://Orders --newer version`,
+		Args: args(2, "a log and a table"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			var err error
+			if wish.Log, err = window.spec(); err != nil {
+				return err
+			}
+			wish.Mode.Table = given[1]
+			if newer != "" {
+				wish.Mode.Mode = job.ModeNewer
+				if wish.Mode.Version != "" {
+					return usage("--newer names the version itself; --version-attribute goes with --revert")
+				}
+				wish.Mode.Version = newer
+			}
+			switch {
+			case wish.Revert && (newer != "" || wish.Mode.Overwrite || wish.Mode.Every):
+				return usage("--revert has conditions of its own: --newer, --overwrite and --every do not go with it")
+			case wish.Mode.Version != "" && newer == "" && !wish.Revert:
+				return usage("--version-attribute goes with --revert; --newer ATTRIBUTE compares versions")
+			}
+			env, err := a.env()
+			if err != nil {
+				return err
+			}
+			if strings.HasSuffix(given[0], source.DeadSuffix) {
+				return a.retry(cmd, env, given[0], &window, &wish)
+			}
+			r, err := job.NewReplay(cmd.Context(), env, given[0], wish)
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), env, r, a.showReplay)
+		},
+	}
+	f := cmd.Flags()
+	window.add(cmd)
+	f.BoolVar(&wish.Revert, "revert", false, "put back what was before the window")
+	f.BoolVar(&wish.Mode.Every, "every", false, "write each change in the order of its key, not only what all come to")
+	f.BoolVar(&wish.Mode.Overwrite, "overwrite", false, "write over the items of a table that is not empty")
+	f.StringVar(&newer, "newer", "", "write where the table's version in this attribute is not newer")
+	f.StringVar(&wish.Mode.Version, "version-attribute", "", "with --revert: attribute that tells versions of items which are too wide for a condition over all attributes")
+	f.BoolVarP(&wish.Yes, "yes", "y", false, "do not count first, and ask nothing")
+	f.StringVar(&wish.Mode.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
+	f.StringVar(&wish.Mode.ReadUnits, "read-units", "", "read capacity to use for reading keys back, likewise")
+	a.jobFlags(cmd)
+	return cmd
+}
+
+// retry is replay of dead letters: an import of their items.
+func (a *app) retry(cmd *cobra.Command, env *job.Env, from string, window *windowFlags, wish *job.ReplayWish) error {
+	for _, flag := range []string{"from", "to", "key", "op", "where", "values", "names", "accept-compacted", "revert", "every", "version-attribute", "yes"} {
+		if cmd.Flags().Changed(flag) {
+			return usage("--%s is of a change log; %s holds dead letters, whose items are tried again", flag, from)
+		}
+	}
+	r, err := job.NewImport(cmd.Context(), env, source.Spec{Address: from}, job.ImportWish{Import: wish.Mode})
+	if err != nil {
+		return err
+	}
+	return a.run(cmd.Context(), env, r, a.showImport)
+}
+
+// showReplay prints what a replay came to.
+func (a *app) showReplay(raw []byte) error {
+	var r job.ReplayReport
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.New(fault.Corrupt, "report: %w", err)
+	}
+	switch {
+	case r.Differ > r.Newer:
+		a.code = exitDiffers
+	case r.DeadLetters > 0 || r.Conflicts > 0:
+		a.code = exitPartial
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, json.RawMessage(raw))
+	}
+	a.head("%s", r.Table)
+	a.line("changes", "%s of %s keys", countText(r.Read), countText(r.Keys))
+	for _, line := range []struct {
+		what string
+		n    int64
+	}{{"written", r.Written}, {"deleted", r.Deleted}, {"as before", r.Unchanged}, {"equal", r.Equal}, {"skipped", r.Skipped}, {"conflicts", r.Conflicts}, {"dead letters", r.DeadLetters}} {
+		if line.n > 0 || line.what == "written" && r.Deleted == 0 {
+			a.line(line.what, "%s", countText(line.n))
+		}
+	}
+	switch r.Proof {
+	case job.ProofEqual:
+		a.line("proof", "every key that was read back is as the log says: %s", r.Fingerprint)
+	case job.ProofDiffers:
+		what := fmt.Sprintf("%s keys are not as the log says", countText(r.Differ))
+		if r.Newer > 0 {
+			what += fmt.Sprintf(", %s of them since the table's version is newer", countText(r.Newer))
+		}
+		a.line("proof", "%s", what)
+	}
+	for _, name := range r.Differences {
+		a.line("they are in", "%s", name)
+	}
+	for _, name := range r.Conflicting {
+		a.line("conflicts in", "%s", name)
+	}
+	for _, name := range r.DeadLetterFiles {
+		a.line("letters in", "%s", name)
+	}
+	if r.Units > 0 {
+		a.line("write units", "%s", countText(int64(r.Units)))
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/codec/ddbjson"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/expression"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+	"dynaferry/internal/item"
+	"dynaferry/internal/world"
+)
+
+// Words for what happened, of LogSpec.Ops.
+const (
+	OpPut       = "put"        // insert or modify
+	OpInsert    = "insert"     // the item was not there before
+	OpModify    = "modify"     // it was
+	OpDelete    = "delete"     // whoever deleted it
+	OpTTL       = "ttl"        // DynamoDB deleted it, since its time to live was over
+	OpAppDelete = "app-delete" // somebody else did
+)
+
+// Ops are these words.
+var Ops = []string{OpPut, OpInsert, OpModify, OpDelete, OpTTL, OpAppDelete}
+
+// LogSpec makes a Spec one of a change log, and says which of its records are meant: those of a window of time, (from, to], that
+// pass all filters. The window is told as it was typed, so that the same command has the same plan; which entries it comes to,
+// units say.
+type LogSpec struct {
+	FromText string    `json:"from,omitempty"` // "" is the log's beginning
+	ToText   string    `json:"to,omitempty"`   // "" is its end as it is found
+	From, To time.Time `json:"-"`              // what the texts mean
+
+	// After are the last entries, by group, that are not wanted: what an archive has had already.
+	After []LogSpan `json:"after,omitempty"`
+
+	Key    json.RawMessage   `json:"key,omitempty"` // records of this key alone, in DynamoDB JSON
+	Ops    []string          `json:"ops,omitempty"` // any of these
+	Filter string            `json:"filter,omitempty"`
+	Names  map[string]string `json:"names,omitempty"`
+	Values json.RawMessage   `json:"values,omitempty"`
+
+	// AcceptCompacted takes windows in which records are missing, with the final states that healed them.
+	AcceptCompacted bool `json:"acceptCompacted,omitempty"`
+	// Deleted makes the source one of items: what the records deleted, as it was before.
+	Deleted bool `json:"deleted,omitempty"`
+	// Found tells that the window was found and checked when the plan was made: whoever opens the spec again has units.
+	Found bool `json:"found,omitempty"`
+}
+
+// LogSpan is a run of entries of one group, and in a Unit the times of the records in it that are meant: (From, To], µs.
+type LogSpan struct {
+	Group uint32 `json:"group"`
+	First uint64 `json:"first,omitempty"`
+	Last  uint64 `json:"last"`
+	From  int64  `json:"from,omitempty"`
+	To    int64  `json:"to,omitempty"`
+}
+
+// LogInfo is what is known of a window once it was found.
+type LogInfo struct {
+	Table   string // name
+	View    feed.View
+	Kinesis bool
+	Spans   []LogSpan // by group: all entries that were looked at
+	// Gaps names what is missing in the window, and Compacted what stands for it.
+	Gaps      []string
+	Compacted []string
+}
+
+// log is a window of a change log.
+type log struct {
+	at     world.Address
+	spec   Spec
+	info   Info
+	log    *changelog.Log
+	key    []byte // canonical, of Spec.Log.Key
+	filter *expression.Condition
+	units  []Unit
+}
+
+func (s *log) Spec() Spec             { return s.spec }
+func (s *log) Info() Info             { return s.info }
+func (s *log) Address() world.Address { return s.at }
+
+// Units are runs of entries.
+func (s *log) Units(context.Context, int64, int) ([]Unit, error) { return s.units, nil }
+
+// ChangeUnits implements Changer.
+func (s *log) ChangeUnits() []Unit { return s.units }
+
+func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (*log, error) {
+	loc, err := w.Existing(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	s := &log{at: at, spec: spec}
+	wish := *spec.Log
+	s.spec.Log = &wish
+	s.log, err = changelog.Open(ctx, loc.Bucket, loc.Prefix)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, fault.Hint(fault.New(fault.NotFound, "%s is no change log", at), "a change log is what dynaferry follow keeps: name its folder")
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := s.log
+	s.spec.Kind = KindIncremental
+	s.info = Info{Kind: KindIncremental, Form: DynamoDBJSON, URL: at.String(), Bytes: 0, Log: &LogInfo{Table: l.Table, View: l.View, Kinesis: l.Kinesis}}
+	if wish.Deleted {
+		s.spec.Kind, s.info.Kind = KindLog, KindLog
+	}
+	if !l.Keys.Empty() {
+		s.info.Keys, s.info.Definition = &l.Keys, &dynamo.Definition{Version: 1, Name: l.Table, Keys: l.Keys, BillingMode: "PAY_PER_REQUEST"}
+	}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	window := Window{URL: at.String(), From: wish.From, To: wish.To, View: string(l.View), Form: DynamoDBJSON, Log: true}
+	if !wish.Found {
+		if err := s.find(ctx, &window); err != nil {
+			return nil, err
+		}
+		s.spec.Log.Found = true
+	}
+	if !wish.Deleted {
+		s.info.Windows = []Window{window}
+	}
+	s.info.Items, s.info.Bytes = window.Items, window.Bytes
+	return s, nil
+}
+
+// prepare checks the filters.
+func (s *log) prepare() (err error) {
+	o := s.spec.Log
+	for _, op := range o.Ops {
+		if !slices.Contains(Ops, op) {
+			return fault.New(fault.User, "--op %s: it is %s", op, strings.Join(Ops, ", "))
+		}
+	}
+	if o.Deleted && !s.log.View.HasOld() {
+		return fault.Hint(fault.New(fault.User, "%s has the view %s: what was deleted is not in it", s.at, s.log.View),
+			"follow the table with a stream of NEW_AND_OLD_IMAGES")
+	}
+	if len(o.Key) > 0 {
+		if s.log.Keys.Empty() {
+			return fault.New(fault.Unsupported, "%s does not know the keys of its table: --key finds nothing there", s.at)
+		}
+		b := item.Batch{Src: item.WithSlack(o.Key)}
+		err := ddbjson.Parse(&b, 0)
+		if err == nil {
+			s.key, err = s.log.Keys.AppendKey(nil, b.Item(0))
+		}
+		if err != nil {
+			return fault.Hint(fault.New(fault.User, "--key: %w", err), `give the whole key as DynamoDB JSON: {"pk":{"S":"a"},"sk":{"N":"1"}}`)
+		}
+	}
+	if o.Filter == "" {
+		return nil
+	}
+	values, err := ParseValues(o.Values)
+	if err != nil {
+		return err
+	}
+	scope := expression.NewScope(o.Names, values)
+	if s.filter, err = scope.Condition(expression.Filter, o.Filter); err != nil {
+		return fmt.Errorf("--where: %w", err)
+	}
+	return scope.Done()
+}
+
+// writtenAfter is how much earlier than a record an entry may have been written by another clock of the service's.
+const writtenAfter = time.Minute
+
+// find walks the footers of the window: which entries it comes to, how much is in them, and that nothing is missing.
+func (s *log) find(ctx context.Context, w *Window) error {
+	o := s.spec.Log
+	from, to := int64(math.MinInt64), int64(math.MaxInt64)
+	if !o.From.IsZero() {
+		from = o.From.UnixMicro()
+	}
+	if !o.To.IsZero() {
+		to = o.To.UnixMicro()
+	}
+	if from >= to {
+		return fault.New(fault.User, "the window ends at %s, before it begins at %s", stamp(o.To), stamp(o.From))
+	}
+	for group := range s.log.Groups {
+		if err := s.findGroup(ctx, w, group, from, to); err != nil {
+			return err
+		}
+	}
+	if info := s.info.Log; len(info.Gaps) > 0 && !o.AcceptCompacted {
+		what := "and nothing stands for them yet"
+		hint := "close the gap first: dynaferry follow … --heal; or take the window as it is: --accept-compacted"
+		if len(info.Compacted) > 0 {
+			what, hint = "final states alone stand for some of them: "+strings.Join(info.Compacted, ", "), "take final states for history: --accept-compacted"
+		}
+		return fault.Hint(fault.New(fault.Conflict, "%s: records of the window are missing (%s); %s", s.at, strings.Join(info.Gaps, "; "), what), "%s", hint)
+	}
+	s.info.Warnings = append(s.info.Warnings, s.info.Log.Gaps...)
+	return nil
+}
+
+// unitBytes is how many compressed bytes of a log one unit reads: a task's worth.
+const unitBytes = 64 << 20
+
+func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to int64) error {
+	o := s.spec.Log
+	since := int64(0)
+	if from > math.MinInt64 {
+		since = from - writtenAfter.Microseconds()
+	}
+	first, last, err := s.log.Since(ctx, group, since)
+	if err != nil {
+		return err
+	}
+	for _, after := range o.After {
+		if after.Group == group {
+			first = max(first, after.Last+1)
+		}
+	}
+	span := LogSpan{Group: group, First: first, Last: last, From: from, To: to}
+	gaps := map[uint64]bool{}
+	unit, size := span, int64(0)
+	add := func(n uint64) {
+		unit.Last = n
+		s.units = append(s.units, Unit{Order: len(s.units), Window: 1, Log: &LogSpan{unit.Group, unit.First, unit.Last, unit.From, unit.To}})
+		unit.First, size = n+1, 0
+	}
+	passed := first > last && to == math.MaxInt64
+	for b, err := range s.log.Entries(ctx, group, first, last) {
+		if err != nil {
+			return err
+		}
+		s.note(b, gaps, from, to, passed)
+		for i := range b.Blocks {
+			if block := &b.Blocks[i]; block.From <= to && block.To > from {
+				w.Items, w.Bytes, size = w.Items+int64(block.Records), w.Bytes+block.Length, size+block.Length
+			}
+		}
+		if size >= unitBytes {
+			add(b.N)
+		}
+		// Behind the end of the window only what heals a gap of it is of interest.
+		if passed = passed || to < math.MaxInt64 && b.State.Passed(to+1); passed && (len(gaps) == 0 || !o.AcceptCompacted) {
+			span.Last = b.N
+			break
+		}
+	}
+	if to < math.MaxInt64 && !passed {
+		return fault.Hint(fault.New(fault.Unavailable, "%s does not reach %s yet: group %d ends before it", s.at, stamp(o.To), group),
+			"follow the table until then, or leave --to away: the window ends where the log does")
+	}
+	if size > 0 {
+		add(span.Last)
+	}
+	s.info.Log.Spans = append(s.info.Log.Spans, span)
+	return nil
+}
+
+// note takes down what an entry says of missing records. A gap's records are of before it was written, and of after the last
+// that its shards had.
+func (s *log) note(b *changelog.Batch, gaps map[uint64]bool, from, to int64, passed bool) {
+	info := s.info.Log
+	switch {
+	case b.Gap != nil && !passed:
+		least, most := b.Gap.From, b.Gap.To
+		if most == 0 {
+			most = b.At
+		}
+		if least > to || most <= from {
+			return
+		}
+		gaps[b.N] = true
+		info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d is a gap: %s", b.N, b.Group, b.Gap.Reason))
+	case b.Compacted != nil && b.Compacted.From <= to && b.Compacted.To > from:
+		if !gaps[b.Compacted.Gap] {
+			gaps[b.Compacted.Gap] = true
+			info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d stands for the gap of entry %d", b.N, b.Group, b.Compacted.Gap))
+		}
+		info.Compacted = append(info.Compacted, b.Compacted.Source)
+	}
+}
