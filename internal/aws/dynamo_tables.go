@@ -26,6 +26,7 @@ type description struct {
 	BillingModeSummary                        *struct{ BillingMode string }
 	OnDemandThroughput                        *struct{ MaxReadRequestUnits, MaxWriteRequestUnits float64 }
 	ItemCount, TableSizeBytes                 int64
+	CreationDateTime                          moment
 }
 
 // Describe implements dynamo.Client.
@@ -56,7 +57,7 @@ func (d *DynamoDB) Describe(ctx context.Context, table string) (*dynamo.Table, e
 }
 
 func (desc *description) table() (*dynamo.Table, error) {
-	t := &dynamo.Table{Name: desc.TableName, ARN: desc.TableArn, ID: desc.TableID, Status: desc.TableStatus,
+	t := &dynamo.Table{Name: desc.TableName, ARN: desc.TableArn, ID: desc.TableID, Status: desc.TableStatus, Created: desc.CreationDateTime.time(),
 		Items: desc.ItemCount, Bytes: desc.TableSizeBytes}
 	typesOf := map[string]item.Type{}
 	for _, a := range desc.AttributeDefinitions {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -350,5 +351,73 @@ func TestFollowOnScan(t *testing.T) {
 		if out := w.run(2, "export", "dynamodb://Orders", "s3://lake/none", "--native", "--follow-on", base); !strings.Contains(out, say) {
 			t.Error(out)
 		}
+	}
+}
+
+// A window has no record of what was made and deleted within it, so that it cannot be laid over a full export from its middle: a chain does not
+// go on from one, in the words with which convert refuses it, but from an earlier base that the windows join, or from a new one.
+func TestFollowOnStraddled(t *testing.T) {
+	w := newNativeWorldAt(t, local.Options{}, -time.Hour)
+	if err := w.client.EnableBackups(t.Context(), "Orders"); err != nil {
+		t.Fatal(err)
+	}
+	w.ahead.Store(0)
+	ago := func(minutes time.Duration) string {
+		return time.Now().Add(-minutes * time.Minute).UTC().Format(time.RFC3339)
+	}
+	begin, middle, end := ago(30), ago(20), ago(10)
+	follow := []string{"export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain"}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--at", middle, "--format", "dynamodb-json")
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--incremental", begin+".."+end)
+	const words = "an item that was made before and deleted behind that moment is in the base, and no change tells that it went"
+	out := w.run(5, follow...)
+	if !strings.Contains(out, words) || !strings.Contains(out, "try: begin with a full export: dynaferry export dynamodb://Orders s3://lake/chain") {
+		t.Error(out)
+	}
+	if out := w.run(2, "convert", "s3://lake/chain", "s3://lake/joined", "--overlay", "s3://lake/chain"); !strings.Contains(out, words) {
+		t.Error(out)
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--at", begin, "--format", "dynamodb-json")
+	if out := w.run(0, follow...); strings.Count(out, "changes from "+end) != 1 {
+		t.Error(out)
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/base", "--native", "--at", begin, "--format", "dynamodb-json")
+	w.run(0, "convert", "s3://lake/base", "s3://lake/joined", "--overlay", "s3://lake/chain")
+	w.run(0, "verify", "dynamodb://Orders", "s3://lake/joined")
+}
+
+// A table that is younger than a window waits for nothing that cannot come: its chain begins with its first second, and what its backups do not
+// reach is refused at once.
+func TestNativeYoung(t *testing.T) {
+	w := newNativeWorld(t, local.Options{StrictTimes: true})
+	if err := w.client.EnableBackups(t.Context(), "Orders"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := w.client.Backups(t.Context(), "Orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := b.Earliest.Format(time.RFC3339)
+	if out := w.run(2, "export", "dynamodb://Orders", "s3://lake/window", "--native", "--incremental", "-20m..now"); !strings.Contains(out,
+		"the service has them from "+first+" on only") || !strings.Contains(out, "try: --incremental "+first+"..now") {
+		t.Error(out)
+	}
+	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--at", first, "--format", "dynamodb-json")
+	follow := []string{"export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain"}
+	w.run(0, append([]string{"plan"}, follow...)...)
+	w.ahead.Add(int64(10 * time.Minute))
+	service := victim{url: os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), client: http.DefaultClient}
+	for _, on := range []bool{false, true} {
+		if err := service.call("UpdateContinuousBackups", map[string]any{"TableName": "Orders",
+			"PointInTimeRecoverySpecification": map[string]bool{"PointInTimeRecoveryEnabled": on}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What the plan was to fetch is gone, which no longer window brings back.
+	if out := w.run(2, follow...); !strings.Contains(out, "going on with plan") || !strings.Contains(out, "InvalidExportTimeException") || strings.Contains(out, "waiting until") {
+		t.Error(out)
+	}
+	if out := w.run(5, follow...); !strings.Contains(out, "the changes from "+first+" on are needed") {
+		t.Error(out)
 	}
 }

@@ -41,6 +41,7 @@ type Client interface {
 type Table struct {
 	Name, ARN, ID string
 	Status        string
+	Created       time.Time // zero where the service does not tell
 	Keys          item.KeySchema
 	Definition    Definition
 	Items         int64 // refreshed by the service about every 6 h: an estimate

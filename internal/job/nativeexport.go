@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -121,6 +122,9 @@ func (j *nativeJob) start(ctx context.Context, a *plan.Attempt, t nativeTask) (s
 		req.Token = tokenOf(a, end)
 		e, err := j.native.StartExport(ctx, req)
 		if least := t.From.Add(windowLeast); dynamo.RefusedCode(err) == dynamo.CodeInvalidExportTime && t.Extend && req.To.Before(least) {
+			if early, askErr := j.early(ctx, t.From); early || askErr != nil {
+				return "", cmp.Or(askErr, fmt.Errorf("begin the export: %w", err))
+			}
 			j.env.say("the service takes no window of %s: waiting until it is %s long, to %s", req.To.Sub(req.From).Round(time.Second), windowLeast, timeText(least))
 			req.To = least
 			continue
@@ -131,6 +135,23 @@ func (j *nativeJob) start(ctx context.Context, a *plan.Attempt, t nativeTask) (s
 		j.env.say("export %s of %s has begun", path.Base(e.ARN), j.table.Address)
 		return e.ARN, nil
 	}
+}
+
+// early tells whether the service has no changes from a time on: it refuses a window that begins there however long that becomes.
+func (j *nativeJob) early(ctx context.Context, from time.Time) (bool, error) {
+	table, err := world.Parse(j.table.Address)
+	if err != nil {
+		return false, err
+	}
+	b, err := j.known(ctx, table.Host)
+	if err != nil {
+		return false, err
+	}
+	desc, err := j.client.Describe(ctx, table.Host)
+	if err != nil {
+		return false, fmt.Errorf("look when %s was made: %w", table.Host, err)
+	}
+	return from.Before(b.Earliest) || from.Before(desc.Created), nil
 }
 
 // tokenOf is the client token of a request: the same for every attempt of a generation, and for none else. A request that

@@ -87,14 +87,15 @@ func (j *nativeJob) window(ctx context.Context, desc *dynamo.Table, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	var to time.Time
-	if j.set.To != "" {
-		to, err = parseMoment(j.set.To, now)
-	} else {
-		to, err = j.latest(ctx, desc.Name)
-	}
+	b, err := j.known(ctx, desc.Name)
 	if err != nil {
 		return nil, err
+	}
+	to := ceilSecond(b.Latest)
+	if j.set.To != "" {
+		if to, err = parseMoment(j.set.To, now); err != nil {
+			return nil, err
+		}
 	}
 	if !from.Before(to) {
 		return nil, fault.New(fault.User, "--incremental: %s is not before %s", timeText(from), timeText(to))
@@ -102,26 +103,34 @@ func (j *nativeJob) window(ctx context.Context, desc *dynamo.Table, now time.Tim
 	if to.After(now.Add(time.Second)) {
 		return nil, fault.New(fault.User, "--incremental: %s has not come yet", timeText(to))
 	}
+	if from.Before(b.Earliest) { // nor will waiting for the window's end bring them
+		end := j.set.To
+		if !b.Earliest.Before(to) {
+			end = ""
+		}
+		return nil, fault.Hint(fault.New(fault.User, "--incremental: the changes from %s on are asked for, and the service has them from %s on only", timeText(from), timeText(b.Earliest)),
+			"--incremental %s..%s", timeText(b.Earliest), end)
+	}
 	return windows(from, to), nil
 }
 
-// latest is up to when the service can tell what changed, in whole seconds; a part of one is waited for.
-func (j *nativeJob) latest(ctx context.Context, table string) (time.Time, error) {
+// known is from when to when the service can tell what changed. A window that ends within a second waits for the whole of it.
+func (j *nativeJob) known(ctx context.Context, table string) (*dynamo.Backups, error) {
 	b, err := j.native.Backups(ctx, table)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look at the continuous backups of %s: %w", table, err)
+		return nil, fmt.Errorf("look at the continuous backups of %s: %w", table, err)
 	}
 	if !b.Enabled || b.Latest.IsZero() {
-		return time.Time{}, fault.Hint(fault.New(fault.User, "%s: the service does not tell up to when it knows the changes", table),
+		return nil, fault.Hint(fault.New(fault.User, "%s: the service does not tell up to when it knows the changes", table),
 			"aws dynamodb describe-continuous-backups --table-name %s", table)
 	}
-	return ceilSecond(b.Latest), nil
+	return b, nil
 }
 
 // link is an export at the destination: the state at To, or what changed from From to To. A scan has no single moment: what is to
 // be laid over it begins at its start, which To is then, and goes on until it had ended.
 type link struct {
-	dir      string
+	at       string // where it lies
 	from, to time.Time
 	full     bool
 	scanned  time.Time // when the scan ended, zero where there was none
@@ -129,13 +138,16 @@ type link struct {
 
 // followOn finds where the exports of the table at the destination end, and makes the windows from there, of holes first.
 func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeTask, error) {
-	holes, end, scanned, err := j.known(ctx, desc)
+	holes, end, scanned, err := j.gathered(ctx, desc)
 	if err != nil {
-		return nil, fault.Hint(fmt.Errorf("%s: %w", j.at, err), "begin with one: %s", j.anew())
+		if fault.KindOf(err) == fault.NotFound { // the others name their exports
+			err = fmt.Errorf("%s: %w", j.at, err)
+		}
+		return nil, fault.Hint(err, "begin with a full export: %s", j.anew())
 	}
-	b, err := j.native.Backups(ctx, desc.Name)
+	b, err := j.known(ctx, desc.Name)
 	if err != nil {
-		return nil, fmt.Errorf("look at the continuous backups of %s: %w", desc.Name, err)
+		return nil, err
 	}
 	first := end
 	if len(holes) > 0 {
@@ -145,15 +157,11 @@ func (j *nativeJob) followOn(ctx context.Context, desc *dynamo.Table) ([]nativeT
 		return nil, fault.Hint(fault.New(fault.Conflict, "%s: the changes from %s on are needed, and the service has them from %s on only", j.at, timeText(first), timeText(b.Earliest)),
 			"begin a new chain with a full export: %s", j.anew())
 	}
-	to, err := j.latest(ctx, desc.Name)
-	if err != nil {
-		return nil, err
-	}
 	var tasks []nativeTask
 	for _, h := range holes {
 		tasks = append(tasks, windows(h.From, h.To)...)
 	}
-	tail := windows(end, chainEnd(end, to, scanned))
+	tail := windows(end, chainEnd(end, ceilSecond(b.Latest), scanned))
 	tail[len(tail)-1].Extend = true
 	return append(tasks, tail...), nil
 }
@@ -171,9 +179,9 @@ func chainEnd(end, latest, scanned time.Time) time.Time {
 	return to
 }
 
-// known tells what the exports at the destination, and their base, leave open: the holes among them, the time after them, and the
+// gathered tells what the exports at the destination, and their base, leave open: the holes among them, the time after them, and the
 // end of the scan that the base is, if it is one.
-func (j *nativeJob) known(ctx context.Context, desc *dynamo.Table) (holes []nativeTask, end, scanned time.Time, err error) {
+func (j *nativeJob) gathered(ctx context.Context, desc *dynamo.Table) (holes []nativeTask, end, scanned time.Time, err error) {
 	if j.catalogue != nil {
 		stretches, end, ok := j.catalogue.Open(tableIDOf(desc))
 		if !ok {
@@ -220,7 +228,7 @@ func (j *nativeJob) base(ctx context.Context, desc *dynamo.Table) (link, error) 
 	case shows.ID != "" && shows.ID != desc.ID:
 		return link{}, fault.New(fault.User, "%s is of another table: %s", src.Address(), shows.TableIdentity)
 	}
-	l := link{dir: j.set.Base, to: shows.Start, full: true}
+	l := link{at: src.Info().URL, to: shows.Start, full: true}
 	if shows.Start.Before(shows.End) {
 		l.to, l.scanned = shows.Start.Truncate(time.Second), shows.End
 	}
@@ -246,6 +254,7 @@ func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, erro
 		if err != nil {
 			return nil, err
 		}
+		l.at = strings.TrimSuffix(j.dest.Bucket.URL(), "/") + "/" + dir
 		if s.Scan != nil {
 			if l.scanned, err = time.Parse(time.RFC3339, s.Scan.End); err != nil {
 				return nil, fault.At(fault.New(fault.Corrupt, "manifest-summary.json: %w", err), fault.Place{File: dir})
@@ -259,7 +268,7 @@ func (j *nativeJob) links(ctx context.Context, desc *dynamo.Table) ([]link, erro
 
 // linkOf reads the times of an export.
 func linkOf(dir string, s manifest.Summary) (link, error) {
-	l := link{dir: dir, full: !s.Incremental()}
+	l := link{at: dir, full: !s.Incremental()}
 	times := map[string]*time.Time{s.ExportTime: &l.to}
 	if !l.full {
 		times = map[string]*time.Time{s.ExportFromTime: &l.from, s.ExportToTime: &l.to}
@@ -275,25 +284,49 @@ func linkOf(dir string, s manifest.Summary) (link, error) {
 }
 
 // chain tells up to when the exports cover every change, the holes on the way there, and when the scan ended that it begins
-// with, if it does. Holes before a later full export are of no account.
+// with, if it does. It begins with the newest full export that no window has in its middle: over such a one the window cannot be
+// laid (source.WithinError). Holes before it are of no account.
 func chain(links []link) (holes []nativeTask, end, scanned time.Time, err error) {
 	slices.SortFunc(links, func(a, b link) int { return a.to.Compare(b.to) })
-	begun := false
-	for _, l := range links {
-		switch {
-		case l.full:
-			begun, holes, end, scanned = true, nil, l.to, l.scanned
-		case begun && l.to.After(end):
-			if l.from.After(end) {
-				holes = append(holes, nativeTask{From: end, To: l.from})
-			}
-			end = l.to
+	err = fault.New(fault.NotFound, "no full export of this table to follow on")
+	for i, base := range slices.Backward(links) {
+		if !base.full {
+			continue
+		}
+		within := base.within(links)
+		if within == nil {
+			holes, end = behind(base.to, links[i+1:])
+			return holes, end, base.scanned, nil
+		}
+		if fault.KindOf(err) == fault.NotFound { // what is wrong with the newest is told
+			err = fault.As(fault.Conflict, within)
 		}
 	}
-	if !begun {
-		return nil, end, scanned, fault.New(fault.NotFound, "no full export of this table to follow on")
+	return nil, end, scanned, err
+}
+
+// within finds a window that has a full export in its middle; nil when there is none. A scan has no single moment that could be.
+func (l link) within(links []link) *source.WithinError {
+	for _, w := range links {
+		if !w.full && l.scanned.IsZero() && w.from.Before(l.to) && l.to.Before(w.to) {
+			return &source.WithinError{Base: l.at, Window: w.at, At: l.to, From: w.from, To: w.to}
+		}
 	}
-	return holes, end, scanned, nil
+	return nil
+}
+
+// behind follows windows, sorted by their ends, from a time on.
+func behind(end time.Time, links []link) (holes []nativeTask, _ time.Time) {
+	for _, w := range links {
+		if w.full || !w.to.After(end) {
+			continue
+		}
+		if w.from.After(end) {
+			holes = append(holes, nativeTask{From: end, To: w.from})
+		}
+		end = w.to
+	}
+	return holes, end
 }
 
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }

@@ -1,9 +1,12 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"dynaferry/internal/source"
 )
 
 func TestParseMoment(t *testing.T) {
@@ -59,7 +62,11 @@ func TestChain(t *testing.T) {
 		{"a full one", []link{full(3)}, "3"},
 		{"a chain in any order", []link{inc(5, 7), full(3), inc(3, 5)}, "7"},
 		{"changes of before", []link{inc(1, 2), full(3)}, "3"},
-		{"a window around the full one", []link{inc(1, 4), full(3)}, "4"},
+		{"a window around the only full one", []link{inc(1, 4), full(3)}, "within 1-4"},
+		{"a window around the newest full one", []link{full(1), inc(1, 4), full(3)}, "4"},
+		{"a window around the newest full one, after a hole", []link{full(0), inc(1, 4), full(3), inc(5, 6)}, "0-1 4-5 6"},
+		{"windows around both full ones", []link{full(2), inc(1, 4), full(5), inc(4, 6)}, "within 4-6"},
+		{"windows that touch at the full one", []link{inc(1, 3), full(3), inc(3, 4)}, "4"},
 		{"a hole", []link{full(3), inc(3, 5), inc(7, 9)}, "5-7 9"},
 		{"a hole that was filled", []link{full(3), inc(3, 5), inc(7, 9), inc(5, 7)}, "9"},
 		{"a scan", []link{scan(3, 5)}, "3, scanned to 5"},
@@ -70,6 +77,10 @@ func TestChain(t *testing.T) {
 	} {
 		holes, end, scanned, err := chain(c.links)
 		got := "none"
+		var within *source.WithinError
+		if errors.As(err, &within) {
+			got = fmt.Sprintf("within %d-%d", within.From.Hour(), within.To.Hour())
+		}
 		if err == nil {
 			got = ""
 			for _, h := range holes {

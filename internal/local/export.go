@@ -276,7 +276,7 @@ func (a *asked) times(db *DB, d *definition) error {
 	}
 	length := time.Duration(a.ToMs-a.FromMs) * time.Millisecond
 	switch {
-	case a.FromMs < d.CreatedMs:
+	case a.FromMs < d.CreatedMs-d.CreatedMs%1000: // whose second belongs to it, as that of turning on belongs to the backups
 		return badExportTime("Incremental export period from time cannot be less than the table creation time : %s", secondText(a.FromMs))
 	case a.ToMs > millis(db.now())+1: // the end is exclusive
 		return badExportTime("Incremental export period to time cannot be greater than the current time : %s", secondText(a.ToMs))
