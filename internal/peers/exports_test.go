@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -104,7 +103,7 @@ func (p place) readBy(t *testing.T, name string, args ...string) (d told) {
 	if err := json.Unmarshal(stderr.Bytes(), &d); err != nil {
 		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, tail(stderr.String()))
 	}
-	t.Logf("%s: %d items, %d cents, %s in %v", filepath.Base(name), d.Items, d.Cents, d.print, time.Since(begun).Round(100*time.Millisecond))
+	t.Logf("%s: %s, %s in %v", filepath.Base(name), bytes.TrimSpace(stderr.Bytes()), d.print, time.Since(begun).Round(100*time.Millisecond))
 	return d
 }
 
@@ -155,27 +154,27 @@ func TestExportsAreRead(t *testing.T) {
 	}
 }
 
-// TestMotoCarries lets moto import what we export, and reads what moto exports, which is without manifests. moto scans slowly,
-// so that there are few.
+// TestMotoCarries lets moto import what we export, and reads what moto exports, which is without manifests. The proof that
+// all items are equal is by moto's export, which walks its table once. Each page of its scan sorts the whole table anew, so
+// that only few are scanned.
 func TestMotoCarries(t *testing.T) {
 	p := startLocal(t)
-	const n = 300
+	n, few := int64(1_000), true
+	if os.Getenv("DYNAFERRY_LONG") == "1" {
+		n, few = 1_000_000, false
+	}
 	name := filepath.Join(p.dir, "orders.json")
-	ordersInto(t, name, n)
+	want := ordersInto(t, name, int(n))
 	p.ferry(t, &imported{}, "import", name, "dynamodb://Orders", "--create", "--key", "orderId", "--from-format", "dynamodb-json", "--write-units", "unlimited")
 	data := nativeExport(t, p, "Orders", "dynamodb-json", n)
 	endpoint := startMoto(t)
 	moto := strangers(t, endpoint, endpoint)
 	script := filepath.Join(root, "internal/peers/exports.py")
-	t.Log(moto.must(t, pythonOf(t, "python"), script, "moto-import", data, "Orders", "orderId"))
-	equal(t, p, n, "dynamodb://Orders", fmt.Sprintf("dynamodb://Orders?endpoint=%s", endpoint))
-
-	t.Log(moto.must(t, pythonOf(t, "python"), script, "moto-export", "Orders", "back"))
-	var out copied
-	moto.ferry(t, &out, "convert", "s3://back/from-moto", "s3://exports/parquet", "--from-format", "dynamodb-json", "--key", "orderId")
-	var v verified
-	code := moto.ferryCode(t, &v, "verify", "s3://exports/parquet", "dynamodb://Orders", "--read-units", "unlimited", "--state", filepath.Join(p.dir, "state"))
-	if out.Items != n || code != 0 || !v.Equal {
-		t.Errorf("moto's export: %+v, %+v", out, v)
+	if got := moto.readBy(t, pythonOf(t, "python"), script, "moto", data, "Orders", "orderId", "back"); got != want {
+		t.Errorf("moto holds %+v, want %+v", got, want)
 	}
+	if few {
+		equal(t, p, n, "dynamodb://Orders", "dynamodb://Orders?endpoint="+endpoint)
+	}
+	equal(t, p, n, "dynamodb://Orders", "s3://back/from-moto?endpoint="+endpoint, "--from-format", "dynamodb-json", "--key", "orderId")
 }

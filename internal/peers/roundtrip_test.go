@@ -104,10 +104,10 @@ func roundTripOf(t *testing.T, p place, kind, files string, items int, without [
 }
 
 // equal verifies two sources of n items each, by the program.
-func equal(t *testing.T, p place, n int64, a, b string) {
+func equal(t *testing.T, p place, n int64, a, b string, flags ...string) {
 	t.Helper()
 	var v verified
-	code := p.ferryCode(t, &v, "verify", a, b, "--read-units", "unlimited", "--state", filepath.Join(p.dir, "state"))
+	code := p.ferryCode(t, &v, append([]string{"verify", a, b, "--read-units", "unlimited", "--state", filepath.Join(p.dir, "state")}, flags...)...)
 	if code != 0 || !v.Equal || v.Items != [2]int64{n, n} {
 		t.Fatalf("verify %s %s: exit %d, %+v", a, b, code, v)
 	}
