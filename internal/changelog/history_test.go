@@ -149,7 +149,7 @@ func capture(ctx context.Context, l *Log, s *stream, r *rand.Rand, name string) 
 		if ended && !touched && len(c.State().Unseen(listed)) == 0 {
 			return nil
 		}
-		if err := pause(ctx, time.Duration(r.IntN(900))*time.Millisecond); err != nil {
+		if err := pause(ctx, time.Duration(r.IntN(900))*time.Millisecond, nil); err != nil {
 			return err
 		}
 	}

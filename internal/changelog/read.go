@@ -22,6 +22,10 @@ type Range struct {
 	Last  uint64        // 0: the last that is there, or with Poll none
 	Poll  time.Duration // above 0, with Last 0: at the tail look for the next entry this often, until the context ends
 
+	// Wake, with Poll, returns what is closed when there may be another entry: it is looked for at once then. It is called before
+	// each look.
+	Wake func() <-chan struct{}
+
 	Shard string        // blocks of this shard alone
 	After feed.Position // with Shard: records behind this one
 	From  int64         // blocks that may hold records of this time or later

@@ -82,7 +82,7 @@ func (l *Log) unchecked(ctx context.Context, r Range, sparse bool) iter.Seq2[*fe
 			}
 		}
 		if r.Poll > 0 && r.Last == 0 {
-			l.follow(ctx, r.Group, max(r.First, last+1), r.Poll, yield)
+			l.follow(ctx, r, max(r.First, last+1), yield)
 		}
 	}
 }
@@ -119,13 +119,17 @@ func (l *Log) load(ctx context.Context, group uint32, u unit) ([]*fetched, error
 const holeAfter = 8
 
 // follow yields entries from n on as they come, until ctx ends.
-func (l *Log) follow(ctx context.Context, group uint32, n uint64, poll time.Duration, yield func(*fetched, error) bool) {
+func (l *Log) follow(ctx context.Context, r Range, n uint64, yield func(*fetched, error) bool) {
 	for misses := 0; ; {
-		f, err := l.fetch(ctx, group, n)
+		var wake <-chan struct{}
+		if r.Wake != nil {
+			wake = r.Wake() // before the look, so that no entry that comes behind it is missed
+		}
+		f, err := l.fetch(ctx, r.Group, n)
 		if errors.Is(err, blob.ErrNotFound) {
 			misses++
-			if err = l.hole(ctx, group, n, misses, err); err == nil {
-				err = pause(ctx, poll)
+			if err = l.hole(ctx, r.Group, n, misses, err); err == nil {
+				err = pause(ctx, r.Poll, wake)
 			}
 			if err == nil {
 				continue
@@ -154,11 +158,13 @@ func (l *Log) hole(ctx context.Context, group uint32, n uint64, misses int, abse
 	return l.missing(absent, group, n)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return nil
+	case <-wake:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -62,17 +62,18 @@ var storey = map[string]int{
 	"internal/local/bucket":   5,
 	"internal/aws":            5,
 	// 5 ends
-	"internal/step":   5,
-	"internal/world":  6,
-	"internal/source": 7,
-	"internal/sink":   7,
+	"internal/step":     5,
+	"internal/world":    6,
+	"internal/source":   7,
+	"internal/sink":     7,
+	"internal/delivery": 8,
 	// 6 purposes
-	"internal/job":   8,
-	"internal/bench": 9,
+	"internal/job":   9,
+	"internal/bench": 10,
 	// 7 faces
-	"internal/cli":   10,
-	"cmd/dynaferry":  11,
-	"internal/house": 12,
+	"internal/cli":   11,
+	"cmd/dynaferry":  12,
+	"internal/house": 13,
 }
 
 // testOnly tells whether a package exists for tests: production may not import it, and it stands beside the storeys.

@@ -182,30 +182,35 @@ func (a *automaton) image(b *item.Batch, c *checked, line uint32, into *int32) e
 	return nil
 }
 
-// metadata takes {"WriteTimestampMicros":...}: {"N":"1"} in real files, a bare string in the documentation.
-func (l *changeParser) metadata() error {
-	c := &l.checked
+// metadata takes the time of the last write.
+func (l *changeParser) metadata() (err error) {
+	l.change.Micros, err = l.checked.writeMicros()
+	return err
+}
+
+// writeMicros takes {"WriteTimestampMicros":...}: {"N":"1"} in real files, a bare string in the documentation. 0 without.
+func (c *checked) writeMicros() (micros int64, err error) {
 	if c.next() != '{' {
-		return c.unexpected("Metadata's '{'")
+		return 0, c.unexpected("Metadata's '{'")
 	}
-	return c.object(func(name []byte) error {
+	err = c.object(func(name []byte) error {
 		if string(name) != "WriteTimestampMicros" {
 			return c.skip(0)
 		}
 		if c.next() != '{' {
-			return l.micros()
+			return c.micros(&micros)
 		}
 		return c.object(func(kind []byte) error {
 			if string(kind) != "N" {
 				return c.skip(0)
 			}
-			return l.micros()
+			return c.micros(&micros)
 		})
 	})
+	return micros, err
 }
 
-func (l *changeParser) micros() error {
-	c := &l.checked
+func (c *checked) micros(into *int64) error {
 	c.space()
 	start := c.p
 	if err := c.skip(0); err != nil {
@@ -215,6 +220,6 @@ func (l *changeParser) micros() error {
 	if err != nil {
 		return c.place(fault.As(fault.Corrupt, err), start)
 	}
-	l.change.Micros = micros
+	*into = micros
 	return nil
 }

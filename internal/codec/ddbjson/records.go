@@ -114,11 +114,21 @@ const (
 
 // change takes one record's JSON object into r.record.
 func (r *recordParser) change() error {
-	r.record = feed.Record{Keys: item.NoImage, New: item.NoImage, Old: item.NoImage}
-	r.has, r.stamp, r.precision = 0, nil, nil
+	r.begin()
 	if err := r.checked.each(r.changeMember); err != nil {
 		return err
 	}
+	return r.created()
+}
+
+// begin forgets the record before.
+func (r *recordParser) begin() {
+	r.record = feed.Record{Keys: item.NoImage, New: item.NoImage, Old: item.NoImage}
+	r.has, r.stamp, r.precision = 0, nil, nil
+}
+
+// created takes the record's time from its stamp, if it has one.
+func (r *recordParser) created() error {
 	if r.stamp == nil {
 		return nil
 	}

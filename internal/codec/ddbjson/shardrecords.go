@@ -25,6 +25,7 @@ func ParseShardRecords(page *feed.Page) error {
 // shardEntry is one member of a Kinesis reply's Records.
 type shardEntry struct {
 	seq       feed.Number
+	sub       uint64 // in a line of a change log
 	key, data []byte
 	at        int // of data in src
 	has       uint32
