@@ -215,6 +215,7 @@ type copyFlags struct {
 	objects   objectFlags
 	csvOut    string
 	overlays  []string
+	steps     stepFlags
 }
 
 func (f *copyFlags) add(cmd *cobra.Command) {
@@ -234,6 +235,7 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
 	f.objects.add(cmd)
 	f.source.addFilter(cmd)
+	f.steps.add(cmd)
 	f.keys.add(cmd)
 	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
 	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
@@ -252,6 +254,9 @@ func (f *copyFlags) settings(dest string, spec source.Spec) (job.Copy, error) {
 	set := f.set
 	set.Dest, set.ReadUnits = dest, f.source.readUnits
 	var err error
+	if set.Steps, err = f.steps.texts(); err != nil {
+		return set, err
+	}
 	if set.Partition, err = partitionFlag(f.partition); err != nil {
 		return set, err
 	}

@@ -49,6 +49,12 @@ func (a *app) showCopy(raw []byte) error {
 	if r.Read != r.Items {
 		fmt.Fprintf(a.out, "  read         %s\n", countText(r.Read))
 	}
+	if r.Dropped > 0 {
+		fmt.Fprintf(a.out, "  dropped      %s by the steps\n", countText(r.Dropped))
+	}
+	if r.Refused > 0 {
+		fmt.Fprintf(a.out, "  refused      %s by the steps\n", countText(r.Refused))
+	}
 	if r.Changes > 0 {
 		fmt.Fprintf(a.out, "  changes      %s\n", countText(r.Changes))
 	}
@@ -68,11 +74,22 @@ func (a *app) showCopy(raw []byte) error {
 	if r.Units > 0 || r.Native != nil {
 		fmt.Fprintf(a.out, "  read units   %s\n", countText(int64(r.Units)))
 	}
-	fmt.Fprintf(a.out, "  fingerprint  %s\n", r.Fingerprint)
+	of := ""
+	if r.Steps > 0 {
+		of = fmt.Sprintf(" (of what %d steps made of the items)", r.Steps)
+		if r.Steps == 1 {
+			of = " (of what 1 step made of the items)"
+		}
+	}
+	fmt.Fprintf(a.out, "  fingerprint  %s%s\n", r.Fingerprint, of)
 	a.showCounts("in _extra   ", r.Misfits)
 	a.showCounts("type lost   ", r.Losses)
 	for _, name := range r.DeadLetters {
-		fmt.Fprintf(a.out, "  dead letters %s (%s records could not be read)\n", name, countText(r.Rejects))
+		what := "could not be read"
+		if r.Refused > 0 {
+			what = "could not be read or were refused by a step"
+		}
+		fmt.Fprintf(a.out, "  dead letters %s (%s records %s)\n", name, countText(r.Rejects), what)
 	}
 	return nil
 }

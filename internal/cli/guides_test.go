@@ -55,8 +55,8 @@ func runGuide(t *testing.T, name string) {
 	testscript.Run(t, p)
 }
 
-// step is a command of a guide and what it says.
-type step struct {
+// guided is a command of a guide and what it says.
+type guided struct {
 	line    int
 	command string
 	code    int
@@ -66,7 +66,7 @@ type step struct {
 var exitCode = regexp.MustCompile(`# exit code (\d+)$`)
 
 // guideScript turns a guide into a script that calls its steps one after another.
-func guideScript(text string) (script string, steps []step) {
+func guideScript(text string) (script string, steps []guided) {
 	var files strings.Builder
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -88,7 +88,7 @@ func guideScript(text string) (script string, steps []step) {
 						i++
 						command += "\n" + lines[i]
 					}
-					steps = append(steps, step{line: i + 1, command: command})
+					steps = append(steps, guided{line: i + 1, command: command})
 				} else if len(steps) > 0 && strings.TrimSpace(lines[i]) != "" {
 					last := &steps[len(steps)-1]
 					last.says = append(last.says, lines[i])
@@ -105,7 +105,7 @@ func guideScript(text string) (script string, steps []step) {
 	return script + files.String(), steps
 }
 
-func (s step) run(ts *testscript.TestScript) {
+func (s guided) run(ts *testscript.TestScript) {
 	ts.Logf("line %d: %s", s.line, s.command)
 	code := 0
 	if err := ts.Exec("sh", "-c", s.command); err != nil {

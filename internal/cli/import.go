@@ -21,6 +21,7 @@ type importFlags struct {
 	src                   sourceFlags
 	keys                  keyFlags
 	wish                  job.ImportWish
+	steps                 stepFlags
 	create, native        bool
 	billing, owner        string
 	overlays              []string
@@ -73,6 +74,7 @@ Exit codes: 0 done, 1 the source is damaged, 2 usage, 3 done but some items beca
 	f.Int64Var(&o.readUnits, "provision-read", 0, "with --billing PROVISIONED: read units")
 	f.Int64Var(&o.writeUnits, "provision-write", 0, "with --billing PROVISIONED: write units")
 	overlayFlag(cmd, &o.overlays, "an incremental export to lay over SRC, or behind it where SRC is one; may be repeated")
+	o.steps.add(cmd)
 	o.keys.add(cmd)
 	o.src.add(cmd, "")
 	o.src.addTable(cmd)
@@ -101,6 +103,9 @@ func (a *app) runImport(cmd *cobra.Command, o *importFlags, args []string) error
 		if cmd.Flags().Changed(name) && !o.create && !o.native {
 			return usage("--%s goes with --create", name)
 		}
+	}
+	if o.wish.Steps, err = o.steps.texts(); err != nil {
+		return err
 	}
 	spec.Overlay = overlaySpecs(o.overlays)
 	o.wish.Table, o.wish.ReadUnits = args[1], o.src.readUnits
@@ -144,10 +149,13 @@ func (a *app) showImport(raw []byte) error {
 	for _, line := range []struct {
 		what string
 		n    int64
-	}{{"written", r.Written}, {"deleted", r.Deleted}, {"equal", r.Equal}, {"skipped", r.Skipped}, {"duplicates", r.Duplicates}, {"dead letters", r.DeadLetters}} {
+	}{{"written", r.Written}, {"deleted", r.Deleted}, {"equal", r.Equal}, {"skipped", r.Skipped}, {"duplicates", r.Duplicates}, {"dropped", r.Dropped}, {"dead letters", r.DeadLetters}} {
 		if line.n > 0 || line.what == "written" && r.Deleted == 0 {
 			fmt.Fprintf(a.out, "  %-12s %s\n", line.what, countText(line.n))
 		}
+	}
+	if r.Refused > 0 {
+		fmt.Fprintf(a.out, "  of these     %s refused by a step, kept in *.refused.dead as they were: import that with the same steps\n", countText(r.Refused))
 	}
 	if r.Units > 0 {
 		fmt.Fprintf(a.out, "  write units  %s\n", countText(int64(r.Units)))

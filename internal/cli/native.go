@@ -32,7 +32,7 @@ var nativeOnly = []string{"at", "incremental", "follow-on", "view", "kms", "buck
 // ofFiles are the flags of the files that an export is converted to; one that stays as the service wrote it heeds none.
 var ofFiles = []string{"compression", "level", "partition", "into", "on-new", "schema", "target-size", "task-size", "bloom", "csv-cells",
 	"formula-safe", "columns", "sse", "sse-kms-key", "sse-bucket-key", "storage-class", "lock-mode", "lock-for", "tag", "metadata",
-	"filter", "projection", "values", "names", "key", "sort"}
+	"filter", "projection", "values", "names", "key", "sort", "step", "steps"}
 
 // ofScans are the flags that only a scan heeds.
 var ofScans = []string{"read-units", "consistent", "segments"}
@@ -176,7 +176,7 @@ func (a *app) asker() func(string) (bool, error) {
 }
 
 // nativeImportNot are the flags of import that the service heeds none of.
-var nativeImportNot = []string{"overlay", "mode", "overwrite", "version-attribute", "dedupe", "overlay", "write-units", "read-units", "consistent"}
+var nativeImportNot = []string{"overlay", "mode", "overwrite", "version-attribute", "dedupe", "overlay", "write-units", "read-units", "consistent", "step", "steps"}
 
 // logLinesShown is how much of the service's error log a person is shown; --json has more, and the log all.
 const logLinesShown = 20

@@ -56,6 +56,8 @@ type Copy struct {
 	Names      map[string]string `json:"names,omitempty"`
 	Values     json.RawMessage   `json:"values,omitempty"`
 
+	Steps []string `json:"steps,omitempty"` // what happens to each item, as package step reads them
+
 	// Second rounds.
 	Stage   string          `json:"stage,omitempty"`   // of the constants below
 	Schema  json.RawMessage `json:"schema,omitempty"`  // decided by the round before
@@ -103,6 +105,7 @@ type copyJob struct {
 
 	src     opened // the source, opened by the first task that needs it
 	gov     governed
+	steps   stepping
 	changed changedOnce
 }
 
@@ -132,6 +135,9 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		set.Keys = src.Info().Keys
 	}
 	set.fill(src.Info().Kind)
+	if set.Steps, err = wholeSteps(set.Steps); err != nil {
+		return nil, err
+	}
 	if err := set.check(); err != nil {
 		return nil, err
 	}
@@ -360,6 +366,8 @@ type taskResult struct {
 	Fingerprint string      `json:"fingerprint"`
 	Read        int64       `json:"read"` // items read, before a filter
 	Rejects     int64       `json:"rejects,omitempty"`
+	Refused     int64       `json:"refused,omitempty"` // of the rejects, those by a step
+	Dropped     int64       `json:"dropped,omitempty"` // by a step
 	Dead        *sink.File  `json:"dead,omitempty"`
 	Units       float64     `json:"units,omitempty"` // capacity units consumed
 	Start       time.Time   `json:"start"`
@@ -380,12 +388,13 @@ type losses map[string]int64
 
 // keySet returns the attributes of the key, for bloom filters and column order.
 func (c *Copy) keySet() []string {
-	if c.Keys == nil {
+	keys, _ := c.arriving()
+	if keys == nil {
 		return nil
 	}
-	names := []string{c.Keys.Hash.Name}
-	if c.Keys.Range.Name != "" {
-		names = append(names, c.Keys.Range.Name)
+	var names []string
+	for _, attr := range keys.Attrs() {
+		names = append(names, attr.Name)
 	}
 	return names
 }
@@ -418,5 +427,5 @@ func (j *copyJob) definition(ctx context.Context) (*dynamo.Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the source again: %w", err)
 	}
-	return src.Info().Definition, nil
+	return j.set.arrivingDefinition(src.Info().Definition), nil
 }

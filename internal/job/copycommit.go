@@ -198,6 +198,8 @@ func (sum *carried) overlay(stage string, res *taskResult) {
 func (sum *carried) first(plan string, i int, res *taskResult) {
 	sum.Read += res.Read
 	sum.Rejects += res.Rejects
+	sum.Refused += res.Refused
+	sum.Dropped += res.Dropped
 	sum.Units += res.Units
 	if res.Dead != nil {
 		dead := *res.Dead

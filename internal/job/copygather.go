@@ -372,6 +372,8 @@ type carried struct {
 	Fingerprint string      `json:"fingerprint"`
 	Read        int64       `json:"read"`
 	Rejects     int64       `json:"rejects,omitempty"`
+	Refused     int64       `json:"refused,omitempty"`
+	Dropped     int64       `json:"dropped,omitempty"`
 	Dead        []sink.File `json:"dead,omitempty"`
 	Units       float64     `json:"units,omitempty"`
 	Start       time.Time   `json:"start"`

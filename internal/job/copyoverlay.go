@@ -193,9 +193,11 @@ func (j *copyJob) mergeTask(ctx context.Context, a *plan.Attempt) (*taskResult, 
 	}
 	defer m.close()
 	t := &reading{job: j, a: a, res: &taskResult{Start: time.Now().UTC()}, dead: newDeadLetters(ctx, a)}
-	if t.pass, err = j.newPass(); err != nil {
+	if t.pass, err = j.startPass(ctx, a, t.dead); err != nil {
 		return nil, err
 	}
+	defer t.pass.close()
+	defer t.dead.abandon()
 	if t.out, err = j.firstSink(ctx, a); err != nil {
 		return nil, err
 	}
@@ -205,7 +207,7 @@ func (j *copyJob) mergeTask(ctx context.Context, a *plan.Attempt) (*taskResult, 
 			return err
 		}
 		a.Meter.Note("merged items", float64(b.Len()))
-		return t.out.Write(t.pass.batch(b))
+		return t.write(ctx, b)
 	}
 	if err := m.run(ctx, write, nil, write); err != nil {
 		return nil, err
@@ -216,7 +218,7 @@ func (j *copyJob) mergeTask(ctx context.Context, a *plan.Attempt) (*taskResult, 
 // momentOf is what the history notes of the moment that this job's items show; nil when there is none.
 func (j *copyJob) momentOf(src source.Source, made *carried) *source.Moment {
 	info := src.Info()
-	whole := made.Rejects == 0 && j.set.Filter == "" && j.set.Projection == "" && j.spec.Filter == "" && j.spec.Projection == ""
+	whole := made.Rejects == 0 && j.set.Filter == "" && j.set.Projection == "" && len(j.set.Steps) == 0 && j.spec.Filter == "" && j.spec.Projection == ""
 	if !whole || j.set.Into == IntoAppend || j.set.Into == IntoReplacePartitions {
 		return nil
 	}

@@ -26,6 +26,7 @@ import (
 	"dynaferry/internal/plan"
 	"dynaferry/internal/sink"
 	"dynaferry/internal/source"
+	"dynaferry/internal/step"
 )
 
 // files is a sink that can be given up.
@@ -96,9 +97,10 @@ func (j *copyJob) readTask(ctx context.Context, a *plan.Attempt) (*taskResult, e
 		return nil, err
 	}
 	t := &reading{job: j, a: a, src: src, res: &taskResult{Start: time.Now().UTC()}, dead: newDeadLetters(ctx, a)}
-	if t.pass, err = j.newPass(); err != nil {
+	if t.pass, err = j.startPass(ctx, a, t.dead); err != nil {
 		return nil, err
 	}
+	defer t.pass.close()
 	if t.out, err = j.firstSink(ctx, a); err != nil {
 		return nil, err
 	}
@@ -144,8 +146,17 @@ func (t *reading) unit(ctx context.Context, u source.Unit) error {
 		if err := t.aside.take(b); err != nil {
 			return err
 		}
-		return t.out.Write(t.pass.batch(b))
+		return t.write(ctx, b)
 	})
+}
+
+// write lets a batch pass and hands the rest on.
+func (t *reading) write(ctx context.Context, b *item.Batch) error {
+	b, err := t.pass.batch(ctx, b)
+	if err != nil {
+		return err
+	}
+	return t.out.Write(b)
 }
 
 func (t *reading) finish() (*taskResult, error) {
@@ -160,6 +171,7 @@ func (t *reading) finish() (*taskResult, error) {
 		return nil, err
 	}
 	t.res.Staged, t.res.Rejects, t.res.End = staged, t.dead.count, time.Now().UTC()
+	t.res.Dropped, t.res.Refused = t.pass.steps.Dropped, t.pass.steps.Refused
 	t.res.Losses = lossesOf(t.out)
 	return t.res, t.res.sum(t.pass.kept)
 }
@@ -193,13 +205,32 @@ func (r *taskResult) sum(kept int64) error {
 	return nil
 }
 
-// pass filters and projects items of sources that no service filters.
+// pass filters and projects items of sources that no service filters, and runs the steps.
 type pass struct {
 	filter     *expression.Condition
 	projection *expression.Projection
+	steps      *step.Runner
+	dead       *deadLetters // of what steps refuse
 	out        item.Batch
 	kept       int64
 }
+
+// startPass is the pass of a task.
+func (j *copyJob) startPass(ctx context.Context, a *plan.Attempt, dead *deadLetters) (*pass, error) {
+	p, err := j.newPass()
+	if err != nil {
+		return nil, err
+	}
+	chain, err := j.steps.of(j.set.Steps)
+	if err != nil {
+		return nil, err
+	}
+	p.dead = dead
+	p.steps, err = j.env.startSteps(ctx, chain, a.Plan.Created)
+	return p, err
+}
+
+func (p *pass) close() { p.steps.Close() }
 
 func (j *copyJob) newPass() (*pass, error) {
 	return parsePass(j.set.Filter, j.set.Projection, j.set.Names, j.set.Values)
@@ -247,7 +278,8 @@ func refused(flag string, err error) error {
 	return err
 }
 
-func (p *pass) batch(b *item.Batch) *item.Batch {
+// batch is what of b goes on: in its own memory, or in the pass's until the next call.
+func (p *pass) batch(ctx context.Context, b *item.Batch) (*item.Batch, error) {
 	if p.filter != nil {
 		rows := b.Rows[:0]
 		for i, row := range b.Rows {
@@ -257,10 +289,15 @@ func (p *pass) batch(b *item.Batch) *item.Batch {
 		}
 		b.Rows = rows
 	}
-	p.kept += int64(b.Len())
-	if p.projection == nil {
-		return b
+	if p.projection != nil {
+		b = p.project(b)
 	}
+	err := p.steps.Items(ctx, b, p.dead.refused(b))
+	p.kept += int64(b.Len())
+	return b, err
+}
+
+func (p *pass) project(b *item.Batch) *item.Batch {
 	p.out.Reset()
 	p.out.File, p.out.FirstLine = b.File, b.FirstLine
 	w := item.NewBuilder(&p.out)

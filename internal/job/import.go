@@ -35,6 +35,7 @@ type Import struct {
 	Dedupe    string     `json:"dedupe"`           // first, last or newest
 	Newest    string     `json:"newest,omitempty"` // attribute that newest compares
 	Compose   []Composed `json:"compose,omitempty"`
+	Steps     []string   `json:"steps,omitempty"` // what happens to each item, as package step reads them
 	Prove     bool       `json:"prove,omitempty"` // sum up what is written: the report has its fingerprint
 
 	// Second rounds.
@@ -82,6 +83,7 @@ type importJob struct {
 	st    plan.State
 	src   opened
 	reads governed // of a source that is a table
+	steps stepping
 	over  changedOnce
 	as    func(plan.Spec) plan.Spec // makes the plan one of a verb that wraps the import
 	table struct {
@@ -120,12 +122,23 @@ func (j *importJob) prepare(ctx context.Context, spec source.Spec, wish ImportWi
 	if err := j.checkChanges(src, wish); err != nil {
 		return nil, err
 	}
+	if j.set.Steps, err = wholeSteps(j.set.Steps); err != nil {
+		return nil, err
+	}
+	if wish.Create != nil && wish.Keys == nil && len(j.set.Steps) > 0 {
+		if wish.Keys, err = j.steps.keysOf(j.set.Steps, src, wish.Create.Keys); err != nil {
+			return nil, err
+		}
+	}
 	if wish.Create != nil && wish.Keys == nil && src.Info().Keys == nil && len(src.Info().Windows) > 0 {
 		if wish.Keys, err = soleKey(ctx, src); err != nil {
 			return nil, err
 		}
 	}
 	if err := j.openTable(ctx, src, wish); err != nil {
+		return nil, err
+	}
+	if err := j.checkSteps(src); err != nil {
 		return nil, err
 	}
 	j.set.TableID = j.tableID()
@@ -262,6 +275,9 @@ func newDefinition(src source.Source, def dynamo.Definition, keys *item.KeySchem
 	case def.Keys.Empty() && known != nil: // a data set remembers what it was made with
 		def.Keys = *known
 	}
+	if known := src.Info().Definition; known != nil && def.Keys != known.Keys { // the rest was of a table with another key
+		def.Table, def.Settings = nil, nil
+	}
 	if def.Keys.Empty() {
 		_, err := source.KeysFrom(nil, source.Info{URL: src.Info().URL})
 		return def, err
@@ -358,14 +374,8 @@ func checkBilling(d *dynamo.Definition) error {
 func (j *importJob) stage(src source.Source) {
 	s := &j.set
 	s.Stage = stageIndex
-	if src.Info().Unique {
+	if src.Info().Unique && j.stillUnique(src) {
 		s.Stage = stageWrite
-	}
-	if s.Mode == ModeDelete {
-		s.Stage = stageWrite
-		if !src.Info().Unique {
-			s.Stage = stageIndex
-		}
 	}
 }
 
@@ -409,6 +419,7 @@ type importResult struct {
 	Hashes  []string     `json:"hashes,omitempty"`      // of the keys of changes
 	Print   string       `json:"fingerprint,omitempty"` // of what was written, where that is summed up
 	Dead    *sink.File   `json:"dead,omitempty"`
+	Refused *sink.File   `json:"refused,omitempty"` // by a step
 	Dropped *sink.File   `json:"dropped,omitempty"` // items that lost against another with their key
 }
 
@@ -422,6 +433,8 @@ type ImportCounts struct {
 	Skipped     int64   `json:"skipped,omitempty"` // the table's item stayed
 	Duplicates  int64   `json:"duplicates,omitempty"`
 	DeadLetters int64   `json:"deadLetters,omitempty"`
+	Refused     int64   `json:"refused,omitempty"` // of the dead letters, those by a step: as they were before the first
+	Dropped     int64   `json:"dropped,omitempty"` // by a step
 	Units       float64 `json:"writeUnits,omitempty"`
 	Requests    int64   `json:"requests,omitempty"`
 }
@@ -435,6 +448,8 @@ func (c *ImportCounts) add(d ImportCounts) {
 	c.Skipped += d.Skipped
 	c.Duplicates += d.Duplicates
 	c.DeadLetters += d.DeadLetters
+	c.Refused += d.Refused
+	c.Dropped += d.Dropped
 	c.Units += d.Units
 	c.Requests += d.Requests
 }
@@ -445,6 +460,7 @@ type ImportReport struct {
 	Table string `json:"table"`
 	Mode  string `json:"mode"`
 	ImportCounts
+	Steps           int      `json:"steps,omitempty"`       // what the items went through
 	Fingerprint     string   `json:"fingerprint,omitempty"` // of the items written, where that was asked for
 	DeadLetterFiles []string `json:"deadLetterFiles,omitempty"`
 	DuplicateFiles  []string `json:"duplicateFiles,omitempty"`
@@ -483,7 +499,7 @@ func (j *importJob) Check(ctx context.Context, r plan.Result) error {
 		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
 	}
 	names := append(slices.Concat(res.Runs, res.Hashes), res.Staged.Index)
-	for _, f := range []*sink.File{res.Dead, res.Dropped} {
+	for _, f := range []*sink.File{res.Dead, res.Refused, res.Dropped} {
 		if f != nil {
 			names = append(names, f.Staged)
 		}

@@ -37,7 +37,7 @@ func (j *importJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcom
 			return j.resolveRound(ctx, c, made)
 		}
 	}
-	report := ImportReport{Type: "report", Table: j.at.String(), Mode: j.set.Mode, ImportCounts: made.Counts, Fingerprint: made.Print}
+	report := ImportReport{Type: "report", Table: j.at.String(), Mode: j.set.Mode, ImportCounts: made.Counts, Steps: len(j.set.Steps), Fingerprint: made.Print}
 	if report.DeadLetterFiles, err = publishDead(ctx, c.State, made.Dead); err != nil {
 		return plan.Outcome{}, err
 	}
@@ -101,6 +101,10 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 		if res.Dead != nil {
 			res.Dead.Final = fmt.Sprintf("%s-%05d%s", c.Plan.ID, i, source.DeadSuffix)
 			sum.Dead = append(sum.Dead, *res.Dead)
+		}
+		if res.Refused != nil {
+			res.Refused.Final = fmt.Sprintf("%s-%05d.refused%s", c.Plan.ID, i, source.DeadSuffix)
+			sum.Dead = append(sum.Dead, *res.Refused)
 		}
 		if res.Dropped != nil {
 			res.Dropped.Final = fmt.Sprintf("%s-%05d.duplicates%s", c.Plan.ID, i, source.DeadSuffix)

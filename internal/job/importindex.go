@@ -19,6 +19,7 @@ import (
 	"dynaferry/internal/item"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
+	"dynaferry/internal/step"
 )
 
 // runHashes is how many key hashes an index task sorts in memory before it stages a run: 16 MB.
@@ -55,7 +56,12 @@ func (j *importJob) indexTask(ctx context.Context, a *plan.Attempt) (*importResu
 	}
 	// Records that cannot be read, and items without the key, are the writing round's to report.
 	skip := func(codec.Reject) error { return nil }
-	err := j.eachBatch(ctx, a, skip, func() *item.Batch { return new(item.Batch) }, func(b *item.Batch) error {
+	steps, err := j.startSteps(ctx, a, func(*item.Batch) step.Refuse { return func(step.Refusal) error { return nil } })
+	if err != nil {
+		return nil, err
+	}
+	defer steps.Close()
+	err = j.eachBatch(ctx, a, steps, skip, func() *item.Batch { return new(item.Batch) }, func(b *item.Batch) error {
 		for i := range b.Rows {
 			var err error
 			if key, err = j.table.desc.Keys.AppendKey(key[:0], b.Item(i)); err != nil {
@@ -75,8 +81,8 @@ func (j *importJob) indexTask(ctx context.Context, a *plan.Attempt) (*importResu
 	return res, flush()
 }
 
-// eachBatch reads the task's units in order, composed attributes added. next gives the batch to fill; take gets it.
-func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, reject codec.Rejects, next func() *item.Batch, take func(*item.Batch) error) error {
+// eachBatch reads the task's units in order, composed attributes added and the steps done. next gives the batch to fill; take gets it.
+func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, steps *importSteps, reject codec.Rejects, next func() *item.Batch, take func(*item.Batch) error) error {
 	var g group
 	if err := json.Unmarshal(a.Task.Body, &g); err != nil {
 		return fault.New(fault.Corrupt, "task %d: %w", a.Task.Index, err)
@@ -101,6 +107,9 @@ func (j *importJob) eachBatch(ctx context.Context, a *plan.Attempt, reject codec
 	hand := func(b *item.Batch) error {
 		open = nil
 		if err := compose.apply(b); err != nil {
+			return err
+		}
+		if err := steps.Items(ctx, b, steps.refuse(b)); err != nil {
 			return err
 		}
 		return take(b)

@@ -42,9 +42,17 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	defer over.abandon()
+	refused := newDeadLetters(ctx, a)
+	refused.name = "refused"
+	defer refused.abandon()
+	steps, err := j.startSteps(ctx, a, refused.refused)
+	if err != nil {
+		return nil, err
+	}
+	defer steps.Close()
 	read := func(ctx context.Context, hand handing) error {
 		var key []byte
-		return j.eachBatch(ctx, a, t.reject, t.free, func(b *item.Batch) error {
+		return j.eachBatch(ctx, a, steps, t.reject, t.free, func(b *item.Batch) error {
 			t.counts.Read += int64(b.Len())
 			a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
 			if err := over.take(b); err != nil {
@@ -63,7 +71,13 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 	if err := t.run(ctx, read); err != nil {
 		return nil, err
 	}
+	t.counts.Read += steps.Dropped + steps.Refused // beside those that passed
+	t.counts.Dropped, t.counts.Refused = steps.Dropped, steps.Refused
+	t.counts.DeadLetters += steps.Refused
 	res, err := t.finish()
+	if err == nil {
+		res.Refused, err = refused.close()
+	}
 	switch {
 	case err != nil:
 	case over != nil:

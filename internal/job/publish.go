@@ -42,8 +42,9 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if err := j.env.alone(ctx, j.set.Dest); err != nil { // a data set around it may have come about meanwhile
 		return dataset.Version{}, err
 	}
+	keys, unique := j.set.arriving()
 	v := dataset.Version{Number: set.Next(), Plan: c.Plan.ID, Created: made.End, Form: j.set.Form, Compression: j.set.Compression,
-		Keys: j.set.Keys, Partition: partitionNames(j.set.Partition), Items: made.Items, Fingerprint: made.Fingerprint,
+		Keys: keys, Partition: partitionNames(j.set.Partition), Items: made.Items, Fingerprint: made.Fingerprint,
 		Extra: map[string]json.RawMessage{}}
 	if schema != nil && j.set.Form == source.Parquet {
 		v.Schema = schema.AppendJSON(nil)
@@ -59,7 +60,7 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if err != nil {
 		return v, fmt.Errorf("open the source again: %w", err)
 	}
-	if src.Info().Unique && j.set.Into != IntoAppend {
+	if src.Info().Unique && unique && j.set.Into != IntoAppend {
 		v.Extra["unique"] = json.RawMessage("true")
 	}
 	touched := touchedBy(made.Files)
@@ -403,6 +404,9 @@ type Report struct {
 	// Native is the service's own export that the files were made of; it took no read units.
 	Native      *NativeExported `json:"native,omitempty"`
 	Rejects     int64           `json:"rejects,omitempty"`
+	Steps       int             `json:"steps,omitempty"`   // what the items went through; the fingerprint is of what came of them
+	Dropped     int64           `json:"dropped,omitempty"` // by a step
+	Refused     int64           `json:"refused,omitempty"` // of the rejects, those by a step
 	DeadLetters []string        `json:"deadLetters,omitempty"`
 	Replaced    int             `json:"replaced,omitempty"`
 	Widened     int             `json:"widened,omitempty"` // files of earlier versions that got the new columns
@@ -413,7 +417,8 @@ type Report struct {
 
 func (j *copyJob) report(set *dataset.Set, v dataset.Version, made *carried) *Report {
 	r := &Report{Type: "report", Destination: j.at.String(), Format: v.Form, Version: v.Number, Items: v.Items, Read: made.Read, Changes: made.Told, Fingerprint: v.Fingerprint,
-		Units: made.Units, Rejects: made.Rejects, Widened: v.Widens(), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native}
+		Units: made.Units, Rejects: made.Rejects, Widened: v.Widens(), Recoded: made.Recoded, Losses: made.Losses, Native: j.set.Native,
+		Steps: len(j.set.Steps), Dropped: made.Dropped, Refused: made.Refused}
 	partitions := map[string]bool{}
 	r.Files, r.Replaced = len(v.Added)-r.Widened, len(v.Removed)-r.Widened
 	for _, f := range v.Added {

@@ -13,7 +13,7 @@ import (
 // check refuses settings that are none, and those that nothing would heed: what a user asked for and does not get is an
 // error before anything is done.
 func (c *Copy) check() error {
-	for _, check := range []func() error{c.checkForm, c.checkInto, c.checkHeeded, c.checkSizes} {
+	for _, check := range []func() error{c.checkForm, c.checkInto, c.checkHeeded, c.checkSizes, c.checkSteps} {
 		if err := check(); err != nil {
 			return err
 		}

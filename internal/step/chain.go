@@ -225,3 +225,27 @@ func jsonList(data []byte) ([]string, error) {
 	}
 	return texts, nil
 }
+
+// Resolve returns the texts with the addresses of lookups as whole says.
+func (c *Chain) Resolve(whole func(address string) (string, error)) ([]string, error) {
+	texts := c.Texts()
+	for i, s := range c.steps {
+		l, ok := s.kind.(*lookup)
+		if !ok {
+			continue
+		}
+		address, err := whole(l.address)
+		if err != nil {
+			return nil, &Error{Number: s.number, Text: s.text, Err: err}
+		}
+		if address != l.address {
+			texts[i] = s.text[:l.from] + quote(address) + s.text[l.to:]
+		}
+	}
+	return texts, nil
+}
+
+// quote writes a word of a setting.
+func quote(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+}

@@ -15,10 +15,11 @@ const lookupBytesMax = 64 << 20
 
 // lookup joins attributes from another source, whose items it holds in memory by the attributes that on names.
 type lookup struct {
-	address string
-	on      [][2]string // attribute of the item, attribute of the source
-	take    [][2]string // attribute of the source, name in the item
-	missing string      // keep, null, drop or refuse
+	address  string
+	from, to int         // where it stands in the setting
+	on       [][2]string // attribute of the item, attribute of the source
+	take     [][2]string // attribute of the source, name in the item
+	missing  string      // keep, null, drop or refuse
 
 	mu    sync.Mutex
 	table *joined
@@ -32,7 +33,7 @@ func parseLookup(ws []word, _ string, _ int) (kind, error) {
 	if len(ws) != 1 {
 		return nil, place(0, "it is SOURCE on=ATTRIBUTE[=COLUMN] take=COLUMN[=NAME],…")
 	}
-	k := &lookup{address: ws[0].text, missing: "keep"}
+	k := &lookup{address: ws[0].text, from: ws[0].at, to: ws[0].end, missing: "keep"}
 	if k.on, err = pairs(given, "on"); err != nil {
 		return nil, err
 	}

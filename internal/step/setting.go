@@ -11,7 +11,7 @@ import (
 type word struct {
 	text    string
 	literal []bool
-	at      int // byte in the setting
+	at, end int // where it stands in the setting; of a part of a word, about
 }
 
 // words cuts a setting at white space outside of quotes. Quotes are ' and "; inside of " a backslash takes the next
@@ -74,7 +74,7 @@ func nextWord(text string, at int) (word, int, error) {
 			w.literal = append(w.literal, true)
 		}
 	}
-	w.text = string(out)
+	w.text, w.end = string(out), i
 	return w, i, nil
 }
 
