@@ -17,10 +17,10 @@ func (a *app) inspectCommand() *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
 		Use:   "inspect X",
-		Short: "what is in this file, export, data set, table or plan",
+		Short: "what is in this file, export, data set, change log, table or plan",
 		Long: `inspect looks at whatever stands at an address and changes nothing: a table, a data set of ours with its
-versions, a place of backups, a native export, a Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit
-object, a table definition, a file of dead letters.
+versions, a place of backups, a native export, a change log with its groups, shards and gaps, one of its entries or index objects, a
+Parquet, JSON or CSV file, a plan with its tasks, a state root (_dynaferry), a commit object, a table definition, a file of dead letters.
 
 --count reads everything: items, sizes, units, types by attribute, fingerprint, and every checksum on the way. --item
 and --key print single items in canonical DynamoDB JSON with what DynamoDB counts for them. --schema writes the columns,
@@ -31,7 +31,8 @@ Exit codes: 0 done, 1 damaged or not there, 2 usage, 75 try again, 130 interrupt
 		Example: `  dynaferry inspect s3://lake/orders
   dynaferry inspect dynamodb://Orders --key '{"customer":{"S":"c-1"},"order_id":{"S":"o-7"}}'
   dynaferry inspect ./orders.csv --schema > columns.json
-  dynaferry inspect s3://lake/orders/_dynaferry/plans/1f2e3d4c-000000`,
+  dynaferry inspect s3://lake/orders/_dynaferry/plans/1f2e3d4c-000000
+  dynaferry inspect s3://lake/orders.log/chain/000/000000000007 --first 10`,
 		Args: args(1, "one address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := src.spec(args[0])
@@ -62,7 +63,7 @@ Exit codes: 0 done, 1 damaged or not there, 2 usage, 75 try again, 130 interrupt
 	f.BoolVar(&o.Schema, "schema", false, "write the columns as a schema file, and nothing else")
 	f.Int64Var(&o.Item, "item", 0, "print item number N in source order, from 1")
 	f.StringVar(&key, "key", "", `print the items with this key: {"pk":{"S":"a"}}`)
-	f.IntVar(&o.First, "first", 3, "items to show of files and tables")
+	f.IntVar(&o.First, "first", 3, "items to show of files and tables, records of a change log")
 	src.add(cmd, "")
 	src.addTable(cmd)
 	a.sizeFlags(cmd)
@@ -162,6 +163,9 @@ func (a *app) showText(record job.Record, first bool) error {
 		a.line("keys", "%s", keysLine(&r.Keys))
 		a.line("billing", "%s", r.Billing)
 	default:
+		if a.showLog(record, first) {
+			return nil
+		}
 		return a.showEngine(record, first)
 	}
 	return nil

@@ -79,7 +79,7 @@ type inspection struct {
 	gov  governed
 }
 
-// folder tells what stands below a prefix: a plan, a state root, backups, a data set, exports, or loose files, in this order.
+// folder tells what stands below a prefix: a plan, a state root, backups, a change log, a data set, exports, or loose files, in this order.
 func (i *inspection) folder() error {
 	slashed := strings.TrimSuffix(strings.ReplaceAll(i.at.Path, `\`, "/"), "/")
 	if path.Base(path.Dir(slashed)) == "plans" {
@@ -95,6 +95,12 @@ func (i *inspection) folder() error {
 			return err
 		}
 		return i.backups(catalogue)
+	}
+	if l, err := i.openLog(); err != nil || l != nil {
+		if err != nil {
+			return err
+		}
+		return i.changeLog(l)
 	}
 	set, err := dataset.Load(i.ctx, i.loc.Bucket, i.loc.Prefix)
 	if err != nil {
@@ -121,6 +127,9 @@ func (i *inspection) folder() error {
 
 // object tells what a single object is, by its name where the name is ours, else by its first bytes.
 func (i *inspection) object(info blob.Info) error {
+	if found, err := i.logObject(info); found {
+		return err
+	}
 	head, _, err := blob.ReadRange(i.ctx, i.loc.Bucket, info.Name, blob.ReadOptions{Length: sniffBytes}, sniffBytes)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", i.at, err)
