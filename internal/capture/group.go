@@ -330,6 +330,9 @@ func (g *group) appended(e *changelog.Entry) error {
 			m.setLag(s.ID, time.Duration(g.now()-s.Time)*time.Microsecond)
 		}
 	}
+	if g.o.OnEntry != nil {
+		g.o.OnEntry(e)
+	}
 	if e.Kind == changelog.Gap {
 		return g.toldGap(e)
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	// OnGap is told each gap once its entry is in the log.
 	OnGap func(*GapError)
 
+	// OnEntry is told each entry that this process put into the log. It must not wait.
+	OnEntry func(*changelog.Entry)
+
 	Metrics *Metrics // what happens is counted there, if it is not nil
 	Chain   changelog.ChainOptions
 	Builder changelog.BuilderOptions

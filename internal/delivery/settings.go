@@ -93,6 +93,12 @@ func (s Settings) filled() (Settings, *prefixes, error) {
 	return s, p, err
 }
 
+// Check tells whether a delivery can be made so, without a look at anything else. Errors are of kind User.
+func (s Settings) Check() error {
+	_, _, err := s.filled()
+	return err
+}
+
 func set[T comparable](to *T, value T) {
 	var zero T
 	if *to == zero {

@@ -68,8 +68,9 @@ var storey = map[string]int{
 	"internal/sink":     7,
 	"internal/delivery": 8,
 	// 6 purposes
-	"internal/job":   9,
-	"internal/bench": 10,
+	"internal/job":     9,
+	"internal/bench":   10,
+	"internal/console": 10,
 	// 7 faces
 	"internal/cli":   11,
 	"cmd/dynaferry":  12,

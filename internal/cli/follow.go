@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynaferry/internal/column"
+	"dynaferry/internal/console"
+	"dynaferry/internal/delivery"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+	"dynaferry/internal/job"
+)
+
+// followFlags are those of follow.
+type followFlags struct {
+	wish       job.FollowWish
+	keys       keyFlags
+	objects    objectFlags
+	logObjects objectFlags
+	enable     string
+	bufferSize string
+	partition  []string
+	schema     string
+	listen     string
+}
+
+// views are what --enable-stream takes.
+var views = map[string]feed.View{"new-and-old": feed.BothImages, "new": feed.NewImage, "old": feed.OldImage, "keys": feed.KeysOnly}
+
+func (f *followFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	w, d := &f.wish, &f.wish.Delivery
+	p.StringVar(&w.Log, "log", "", "address of the change log (default: DEST/_dynaferry/log); without DEST only the log is written")
+	p.StringVar(&f.enable, "enable-stream", "", "turn the table's stream on if it has none: new-and-old, new, old or keys")
+	p.Uint32Var(&w.Groups, "groups", 1, "chains of a log that is made; several processes share them")
+	p.DurationVar(&w.Capture.Freshness, "freshness", 4*time.Second, "from a write to the log, at most, when nothing is in the way")
+	p.IntVar(&w.Capture.ReadBudget, "read-budget", 0, "instead of --freshness: calls an hour for an idle shard, 60 for one a minute")
+	p.BoolVar(&w.Capture.StopAtGap, "stop-at-gap", false, "end when the stream has lost changes, instead of going on behind the gap")
+	p.BoolVar(&w.Deliver.AcceptGaps, "accept-gaps", false, "deliver what comes behind gaps that are not healed")
+	p.DurationVar(&w.Idle, "exit-when-idle", 0, "end when nothing came for so long and all that came is delivered (default: never)")
+	p.StringVar(&f.listen, "listen", "", "serve /metrics and /healthz at this address of this machine, for instance 127.0.0.1:9464")
+
+	p.StringVar(&d.Name, "name", "changes", "of the delivery: several may go on from one log")
+	p.Var(text(&d.Form, string(delivery.DynamoDBJSON)), "format", "dynamodb-json (records as the stream gives them), json, csv or parquet")
+	p.Var(text(&d.Images, string(delivery.Changes)), "images", "new (items as they are now), both, or changes (what happened, and the item)")
+	p.StringVar(&d.Compression, "compression", "", "gzip, zstd or none; of parquet zstd, snappy, gzip or none (default: gzip, of parquet zstd)")
+	p.IntVar(&d.Level, "level", 0, "of compression (default: the codec's own)")
+	p.StringVar(&f.bufferSize, "buffer-size", "64MiB", "records before compression that make a file")
+	p.DurationVar(&w.Deliver.Interval, "buffer-interval", time.Minute, "how long records wait for others; the first after a rest does not")
+	p.StringVar(&d.Prefix, "prefix", "", "of file names, with Firehose's expressions: 'year=!{timestamp:yyyy}/kind=!{partitionKeyFromQuery:kind}/'")
+	p.StringVar(&d.ErrorPrefix, "error-prefix", "", "of what steps refuse, in Firehose's error layout: 'failed/!{firehose:error-output-type}/' (default: dead letters)")
+	p.StringVar(&d.TimeZone, "time-zone", "UTC", "of timestamps in prefixes, by IANA name")
+	p.StringVar(&d.Extension, "extension", "", "of file names, for instance .jsonl.gz (default: by format and compression)")
+	p.Var(text(&d.Clock, string(delivery.ChangeTime)), "partition-time", "whose time prefixes mean: change (when it happened) or capture (when it was read)")
+	p.StringArrayVar(&f.partition, "partition-key", nil, "name in prefixes and the attribute it stands for: kind=order.kind; may be repeated")
+	p.StringVar(&f.schema, "schema", "", "parquet: file that fixes columns; inspect --schema writes one")
+	f.keys.add(cmd)
+	f.objects.add(cmd)
+	choices(cmd, "enable-stream", "new-and-old", "new", "old", "keys")
+	choices(cmd, "format", "dynamodb-json", "json", "csv", "parquet")
+	choices(cmd, "images", "new", "both", "changes")
+	choices(cmd, "compression", "gzip", "zstd", "snappy", "none")
+	choices(cmd, "partition-time", "change", "capture")
+}
+
+// settings turns flags into what the job wants.
+func (f *followFlags) settings(cmd *cobra.Command, given []string) (w job.FollowWish, err error) {
+	w = f.wish
+	w.Source = given[0]
+	if len(given) > 1 {
+		w.Dest = given[1]
+	}
+	if f.enable != "" {
+		var ok bool
+		if w.EnableStream, ok = views[f.enable]; !ok {
+			return w, usage("--enable-stream %q: it is new-and-old, new, old or keys", f.enable)
+		}
+	}
+	if cmd.Flags().Changed("freshness") && w.Capture.ReadBudget > 0 {
+		return w, usage("--read-budget is instead of --freshness")
+	}
+	if w.Capture.ReadBudget < 0 || w.Capture.Freshness < 200*time.Millisecond || w.Idle < 0 {
+		return w, usage("--freshness is 200ms or more, --read-budget and --exit-when-idle are not negative")
+	}
+	if w.Capture.ReadBudget > 0 {
+		w.Capture.Freshness = 0
+	}
+	if w.Delivery.BufferBytes, err = parseBytes(f.bufferSize); err != nil {
+		return w, usage("--buffer-size %q: %w", f.bufferSize, err)
+	}
+	if w.Objects, err = f.objects.settings(); err != nil {
+		return w, err
+	}
+	w.LogObjects = w.Objects
+	for _, text := range f.partition {
+		name, path, ok := strings.Cut(text, "=")
+		if !ok || name == "" || path == "" {
+			return w, usage("--partition-key %q: it is name=attribute", text)
+		}
+		w.Delivery.Partition = append(w.Delivery.Partition, delivery.PartitionKey{Name: name, Path: strings.Split(path, ".")})
+	}
+	keys, composed, err := f.keys.parse(nil)
+	switch {
+	case err != nil:
+		return w, err
+	case len(composed) > 0:
+		return w, usage("--key: keys of a stream are attributes; they are not composed")
+	case keys != nil:
+		w.Keys = *keys
+	}
+	return w, f.pinned(&w.Delivery)
+}
+
+func (f *followFlags) pinned(d *delivery.Settings) error {
+	if f.schema == "" {
+		return nil
+	}
+	data, err := readFile("--schema", f.schema)
+	if err != nil {
+		return err
+	}
+	if d.Columns, err = column.ParseSchema(data); err != nil {
+		return inFile(f.schema, err)
+	}
+	return nil
+}
+
+func (a *app) followCommand() *cobra.Command {
+	f := &followFlags{}
+	cmd := &cobra.Command{
+		Use:   "follow SOURCE [DEST]",
+		Short: "a table's changes → a log and files, each once and in order, as they happen",
+		Long: `follow reads the stream of a table (or a Kinesis stream that a table writes to) into a change log, and makes files of what the log
+holds. A change is in the log before anything else is done to it, and in exactly one file that becomes visible whole. Whoever
+dies is replaced by running the same command again: it repeats nothing and skips nothing. Several may run it at once.
+
+What the stream lost before it was read is a gap: it stands in the log, is told, and delivery stops before it until it is healed
+or --accept-gaps says to go on.
+
+SOURCE is dynamodb://TABLE or kinesis://STREAM. Without DEST only the log is written, to --log.
+
+Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 dead letters or gaps, 5 conflict, 130 interrupted (nothing is lost).`,
+		Example: `  dynaferry follow dynamodb://Orders s3://lake/orders --enable-stream new-and-old
+  dynaferry follow dynamodb://Orders s3://lake/orders --format parquet --buffer-size 128MiB --buffer-interval 5m
+  dynaferry follow dynamodb://Orders s3://lake/orders --prefix 'day=!{timestamp:yyyy-MM-dd}/' --format json
+  dynaferry follow kinesis://orders-changes --log s3://lake/orders-log --key id`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if len(given) == 1 && f.wish.Log != "" {
+				return nil
+			}
+			return args(2, "a table or stream and a destination, or --log")(cmd, given)
+		},
+		RunE: func(cmd *cobra.Command, given []string) error { return a.follow(cmd, f, given) },
+	}
+	f.add(cmd)
+	a.sizeFlags(cmd)
+	return cmd
+}
+
+func (a *app) follow(cmd *cobra.Command, f *followFlags, given []string) error {
+	wish, err := f.settings(cmd, given)
+	if err != nil {
+		return err
+	}
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	wish.Capture.MemoryBytes = env.Memory / 2
+	ctx := cmd.Context()
+	follower, err := job.NewFollow(ctx, env, wish)
+	if err != nil {
+		return err
+	}
+	if start := follower.Start(); a.flags.json {
+		if err := a.printJSON(a.out, start); err != nil {
+			return err
+		}
+	} else {
+		a.story.say("%s\n  log        %s\n  into       %s", start, start.Log, start.Destination)
+	}
+	stop, err := a.serveStatus(ctx, f.listen, follower)
+	if err != nil {
+		return err
+	}
+	err = follower.Run(ctx)
+	stop()
+	a.story.end()
+	if err != nil {
+		return err
+	}
+	return a.showFollow(ctx, follower.Status())
+}
+
+func (a *app) showFollow(ctx context.Context, s job.FollowStatus) error {
+	if s.Gaps > 0 || s.Delivered != nil && s.Delivered.Refused > 0 {
+		a.code = exitPartial
+	}
+	if ctx.Err() != nil {
+		a.code = exitInterrupted
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, s)
+	}
+	fmt.Fprintf(a.out, "%s\n  captured   %s in %d entries, %s\n", s.Log, countText(s.Records), s.Entries, bytesText(s.LogBytes))
+	if d := s.Delivered; d != nil {
+		fmt.Fprintf(a.out, "%s\n  visible    %s in %d files, %s\n", s.Destination, countText(d.Records-d.Dropped-d.Refused), d.Files, bytesText(d.Bytes))
+		if d.Dropped > 0 {
+			fmt.Fprintf(a.out, "  dropped    %s\n", countText(d.Dropped))
+		}
+		if d.Refused > 0 {
+			fmt.Fprintf(a.out, "  refused    %s, in dead letters\n", countText(d.Refused))
+		}
+	}
+	if s.Gaps > 0 {
+		fmt.Fprintf(a.out, "  gaps       %d\n", s.Gaps)
+	}
+	fmt.Fprintf(a.out, "  calls      %d, about $%.4f so far\n", s.Calls, s.USD)
+	return nil
+}
+
+// textFlag is a flag whose value is a kind of text.
+type textFlag[T ~string] struct{ to *T }
+
+func text[T ~string](to *T, value string) *textFlag[T] {
+	*to = T(value)
+	return &textFlag[T]{to}
+}
+
+func (f *textFlag[T]) String() string {
+	if f.to == nil {
+		return ""
+	}
+	return string(*f.to)
+}
+func (f *textFlag[T]) Set(value string) error { *f.to = T(value); return nil }
+func (f *textFlag[T]) Type() string           { return "string" }
+
+// readFile reads a file that a flag names.
+func readFile(flag, name string) ([]byte, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fault.New(fault.User, "%s: %w", flag, err)
+	}
+	return data, nil
+}
+
+// serveStatus serves what watches a follower, where that was asked for.
+func (a *app) serveStatus(ctx context.Context, address string, f *job.Follow) (stop func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	at, stop, err := console.Serve(ctx, address, f)
+	if err == nil {
+		a.story.say("  watch      http://%s/metrics and http://%s/healthz", at, at)
+	}
+	return stop, err
+}

@@ -1,0 +1,222 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"dynaferry/internal/blob"
+	"dynaferry/internal/capture"
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/dataset"
+	"dynaferry/internal/delivery"
+	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
+	"dynaferry/internal/item"
+	"dynaferry/internal/world"
+)
+
+// logFolder is where a log stands beside what is delivered from it, below dataset.Hidden.
+const logFolder = "log"
+
+// FollowWish says what is followed, and where it goes.
+type FollowWish struct {
+	Source string // a table or a Kinesis stream
+	Dest   string // "" only captures
+	Log    string // address of the change log; "" is beside what is delivered
+
+	EnableStream feed.View      // turns the stream of a table on that has none; "" does not
+	Keys         item.KeySchema // of a Kinesis stream, which does not tell them
+	Groups       uint32         // of a log that is made: 1
+	Capture      capture.Options
+	LogObjects   blob.Settings // how segments are stored
+
+	Delivery delivery.Settings
+	Deliver  delivery.Options
+	Objects  blob.Settings // how files are stored
+
+	// Idle ends the run when nothing came for so long and all that came is delivered; 0 goes on for ever.
+	Idle time.Duration
+}
+
+// Follow is a follower that is ready to run.
+type Follow struct {
+	env    *Env
+	wish   FollowWish
+	client feed.Client
+	stream *feed.Stream
+	shards int
+	log    *changelog.Log
+	dest   *world.Location
+	bell   delivery.Bell
+
+	rates     capture.Rates
+	captured  capture.Metrics
+	delivered delivery.Progress
+	alarm     alarm
+	began     time.Time
+}
+
+// NewFollow opens the source, the log and the destination, and makes what is missing of them. Nothing is read yet.
+func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
+	f := &Follow{env: env, wish: w, began: time.Now()}
+	from, err := world.Parse(w.Source)
+	if err != nil {
+		return nil, err
+	}
+	if w.Dest == "" && w.Log == "" {
+		return nil, fault.Hint(fault.New(fault.User, "follow needs a destination, or --log to capture alone"), "dynaferry follow %s s3://bucket/prefix", w.Source)
+	}
+	if err := w.Delivery.Check(); err != nil {
+		return nil, err
+	}
+	keys, err := f.source(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.places(ctx, keys); err != nil {
+		return nil, err
+	}
+	shards, err := f.client.Shards(ctx, f.stream.ARN, "")
+	if err != nil {
+		return nil, err
+	}
+	f.shards = len(shards)
+	f.rates = capture.Derive(f.stream.Kinesis, w.Capture)
+	return f, nil
+}
+
+// source finds the stream, and what its records' keys are.
+func (f *Follow) source(ctx context.Context, at world.Address) (keys item.KeySchema, err error) {
+	var name string
+	if at.Scheme == world.DynamoDB {
+		if keys, err = f.table(ctx, at); err != nil {
+			return keys, err
+		}
+	}
+	if f.client, name, err = f.env.World.Feed(ctx, at); err != nil {
+		return keys, err
+	}
+	if f.stream, err = f.client.Describe(ctx, name); err != nil {
+		return keys, err
+	}
+	if f.stream.Kinesis {
+		keys = f.wish.Keys
+	}
+	return keys, f.views(at)
+}
+
+// table sees to it that the table has a stream, and tells its keys.
+func (f *Follow) table(ctx context.Context, at world.Address) (keys item.KeySchema, err error) {
+	client, err := f.env.World.Client(ctx, at)
+	if err != nil {
+		return keys, err
+	}
+	t, err := dynamo.Describe(ctx, client, at.Host)
+	if err != nil {
+		return keys, err
+	}
+	switch {
+	case t.Stream().Enabled:
+	case f.wish.EnableStream == "":
+		err := fault.New(fault.NotFound, "table %s has no stream", at.Host)
+		return keys, fault.Hint(err, "add --enable-stream new-and-old, or: aws dynamodb update-table --table-name %s --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES", at.Host)
+	case f.env.DryRun:
+		return t.Keys, fault.New(fault.NotFound, "table %s has no stream yet; it would be turned on", at.Host)
+	default:
+		if t, err = dynamo.EnableStream(ctx, client, at.Host, string(f.wish.EnableStream)); err != nil {
+			return keys, err
+		}
+		f.env.say("turned on the stream of %s with %s", at.Host, f.wish.EnableStream)
+	}
+	return t.Keys, nil
+}
+
+// views refuses what the stream's records cannot give, and tells what is lost.
+func (f *Follow) views(at world.Address) error {
+	v := f.stream.View
+	if f.wish.Dest != "" && !v.HasNew() && f.wish.Delivery.Images == delivery.New {
+		err := fault.New(fault.User, "the stream of %s has the view %s: its records do not tell what items became", at.Host, v)
+		return fault.Hint(err, "make it anew with NEW_AND_OLD_IMAGES, or deliver --images changes")
+	}
+	switch {
+	case v == feed.KeysOnly:
+		f.env.say("warning: the stream's view is KEYS_ONLY: the log knows which items changed, and nothing of what they hold; it can be neither replayed nor reverted")
+	case v == feed.OldImage:
+		f.env.say("warning: the stream's view is OLD_IMAGE: the log does not know what items became; it cannot be replayed")
+	case v == feed.NewImage:
+		f.env.say("warning: the stream's view is NEW_IMAGE: what was before is lost; nothing can be reverted, nor archived after TTL took it")
+	}
+	return nil
+}
+
+// places opens the log and the destination.
+func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
+	var at world.Address
+	var err error
+	if f.wish.Dest != "" {
+		if at, err = world.Parse(f.wish.Dest); err != nil {
+			return err
+		}
+		dest, err := f.env.location(ctx, at, f.wish.Objects)
+		if err != nil {
+			return err
+		}
+		if err := blob.ProbeConditional(ctx, dest.Bucket, path.Join(dest.Prefix, dataset.Hidden)); err != nil {
+			return err
+		}
+		f.dest = &dest
+		at = at.Join(dataset.Hidden).Join(logFolder)
+	}
+	if f.wish.Log != "" {
+		if at, err = world.Parse(f.wish.Log); err != nil {
+			return err
+		}
+	}
+	loc, err := f.env.location(ctx, at, f.wish.LogObjects)
+	if err != nil {
+		return err
+	}
+	if err := blob.ProbeConditional(ctx, loc.Bucket, loc.Prefix); err != nil {
+		return err
+	}
+	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
+		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1)})
+	return err
+}
+
+// Start tells what is about to happen, and what it costs.
+func (f *Follow) Start() FollowStart {
+	return FollowStart{Type: "follow-start", Stream: f.stream.ARN, View: f.stream.View, Shards: f.shards, Log: f.log.URL(), Destination: f.wish.Dest,
+		Freshness: f.rates.Freshness.Seconds(), ReadBudget: f.rates.ReadBudget, MonthUSD: f.rates.MonthUSD(f.shards)}
+}
+
+// FollowStart is the first line of a follower.
+type FollowStart struct {
+	Type        string    `json:"type"` // "follow-start"
+	Stream      string    `json:"stream"`
+	View        feed.View `json:"view"`
+	Shards      int       `json:"shards"`
+	Log         string    `json:"log"`
+	Destination string    `json:"destination,omitempty"`
+	Freshness   float64   `json:"freshnessSeconds"` // from a write to the log
+	ReadBudget  int       `json:"callsPerHour"`     // of an idle shard
+	MonthUSD    float64   `json:"idleMonthUSD"`     // of reading these shards while they are idle, beyond the free tier
+}
+
+// String is the line for people.
+func (s FollowStart) String() string {
+	kind := "DynamoDB"
+	if strings.HasPrefix(s.Stream, "arn:aws:kinesis") {
+		kind = "Kinesis"
+	}
+	return fmt.Sprintf("%s stream of %d shards, %s; in the log within %v of a write, which is %d calls an hour of an idle shard, about $%.2f a month",
+		kind, s.Shards, s.View, time.Duration(s.Freshness*float64(time.Second)), s.ReadBudget, s.MonthUSD)
+}
+
+// errIdle ends a run that was to end when nothing comes.
+var errIdle = errors.New("nothing came for a while")

@@ -1,0 +1,85 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"dynaferry/internal/capture"
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/delivery"
+	"dynaferry/internal/fault"
+)
+
+// Run carries changes into the log, and what is in the log into the destination, until ctx ends, which is no error, or the
+// wish says so. What was captured is in the log on return; what is in the log and not delivered yet is by the next run.
+func (f *Follow) Run(ctx context.Context) error {
+	all, inner := errgroup.WithContext(ctx)
+	delivering, stop := context.WithCancel(inner)
+	defer stop()
+	all.Go(func() error {
+		defer stop()
+		return f.capture(inner)
+	})
+	if f.dest != nil {
+		all.Go(func() error { return f.deliver(delivering, f.wish.Deliver) })
+	}
+	all.Go(func() error { return f.watch(delivering) })
+	all.Go(func() error { return f.listen(delivering, alarmEvery) })
+	err := all.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if f.dest != nil && (errors.Is(err, errIdle) || fault.KindOf(err) == fault.NotFound) {
+		// Capture has ended and left nothing behind but what is in the log.
+		once := f.wish.Deliver
+		once.Once = true
+		if err := f.deliver(ctx, once); err != nil {
+			return err
+		}
+	}
+	if errors.Is(err, errIdle) {
+		return nil
+	}
+	return err
+}
+
+func (f *Follow) capture(ctx context.Context) error {
+	o := f.wish.Capture
+	o.Metrics = &f.captured
+	o.OnEntry = func(*changelog.Entry) { f.bell.Ring() }
+	o.OnGap = func(g *capture.GapError) { f.env.say("warning: %v", g) }
+	return capture.Run(ctx, f.log, f.client, f.stream.ARN, o)
+}
+
+func (f *Follow) deliver(ctx context.Context, o delivery.Options) error {
+	o.Dir, o.Bell, o.Progress, o.Workers = f.dest.Prefix, &f.bell, &f.delivered, f.env.workers()
+	return delivery.Run(ctx, f.log, f.dest.Bucket, f.wish.Delivery, o)
+}
+
+// watchEvery is how often it is looked whether anything came.
+const watchEvery = 200 * time.Millisecond
+
+// watch shows what happens, and ends the run once nothing came for as long as the wish says.
+func (f *Follow) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	last, since := int64(-1), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s := f.Status()
+		f.env.progress("%s", s)
+		if moved := s.Records + s.Gaps + s.Retries; moved != last || s.Calls == 0 {
+			last, since = moved, time.Now()
+		}
+		if f.wish.Idle > 0 && time.Since(since) >= f.wish.Idle {
+			return errIdle
+		}
+	}
+}
