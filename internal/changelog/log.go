@@ -95,7 +95,9 @@ func open(b blob.Bucket, dir string, body []byte) (*Log, error) {
 }
 
 // URL is the address of the log: of its folder or prefix.
-func (l *Log) URL() string { return strings.TrimSuffix(strings.TrimSuffix(l.bucket.URL(), "/")+"/"+l.dir, "/") }
+func (l *Log) URL() string {
+	return strings.TrimSuffix(strings.TrimSuffix(l.bucket.URL(), "/")+"/"+l.dir, "/")
+}
 
 // Bucket is where the log lies; what belongs to it stands there under Name.
 func (l *Log) Bucket() blob.Bucket { return l.bucket }
@@ -104,7 +106,9 @@ func (l *Log) Bucket() blob.Bucket { return l.bucket }
 func (l *Log) Name(below string) string { return path.Join(l.dir, below) }
 
 // place names an object for an error.
-func (l *Log) place(name string) fault.Place { return fault.Place{File: strings.TrimSuffix(l.bucket.URL(), "/") + "/" + name} }
+func (l *Log) place(name string) fault.Place {
+	return fault.Place{File: strings.TrimSuffix(l.bucket.URL(), "/") + "/" + name}
+}
 
 // damaged gives what is wrong with an object its place and its cure. Errors of other kinds stay as they are.
 func (l *Log) damaged(err error, name string) error {

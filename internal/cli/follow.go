@@ -21,8 +21,8 @@ import (
 type followFlags struct {
 	wish       job.FollowWish
 	keys       keyFlags
+	steps      stepFlags
 	objects    objectFlags
-	logObjects objectFlags
 	enable     string
 	bufferSize string
 	partition  []string
@@ -60,6 +60,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.Var(text(&d.Clock, string(delivery.ChangeTime)), "partition-time", "whose time prefixes mean: change (when it happened) or capture (when it was read)")
 	p.StringArrayVar(&f.partition, "partition-key", nil, "name in prefixes and the attribute it stands for: kind=order.kind; may be repeated")
 	p.StringVar(&f.schema, "schema", "", "parquet: file that fixes columns; inspect --schema writes one")
+	f.steps.add(cmd)
 	f.keys.add(cmd)
 	f.objects.add(cmd)
 	choices(cmd, "enable-stream", "new-and-old", "new", "old", "keys")
@@ -98,6 +99,9 @@ func (f *followFlags) settings(cmd *cobra.Command, given []string) (w job.Follow
 		return w, err
 	}
 	w.LogObjects = w.Objects
+	if w.Delivery.Steps, err = f.steps.texts(); err != nil {
+		return w, err
+	}
 	for _, text := range f.partition {
 		name, path, ok := strings.Cut(text, "=")
 		if !ok || name == "" || path == "" {

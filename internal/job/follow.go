@@ -63,7 +63,6 @@ type Follow struct {
 
 // NewFollow opens the source, the log and the destination, and makes what is missing of them. Nothing is read yet.
 func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
-	f := &Follow{env: env, wish: w, began: time.Now()}
 	from, err := world.Parse(w.Source)
 	if err != nil {
 		return nil, err
@@ -71,9 +70,13 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if w.Dest == "" && w.Log == "" {
 		return nil, fault.Hint(fault.New(fault.User, "follow needs a destination, or --log to capture alone"), "dynaferry follow %s s3://bucket/prefix", w.Source)
 	}
+	if w.Delivery.Steps, err = wholeSteps(w.Delivery.Steps); err != nil {
+		return nil, err
+	}
 	if err := w.Delivery.Check(); err != nil {
 		return nil, err
 	}
+	f := &Follow{env: env, wish: w, began: time.Now()}
 	keys, err := f.source(ctx, from)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,9 @@ import (
 // Run carries changes into the log, and what is in the log into the destination, until ctx ends, which is no error, or the
 // wish says so. What was captured is in the log on return; what is in the log and not delivered yet is by the next run.
 func (f *Follow) Run(ctx context.Context) error {
+	steps := &transforms{env: f.env}
+	defer steps.close()
+	f.wish.Deliver.Transform = func(texts []string) (delivery.Transform, error) { return steps.of(ctx, texts) }
 	all, inner := errgroup.WithContext(ctx)
 	delivering, stop := context.WithCancel(inner)
 	defer stop()
