@@ -155,3 +155,15 @@ func readParquet(t *testing.T, name, data string) (items []string) {
 		}
 	}
 }
+
+// columnNames are a Parquet file's columns.
+func columnNames(t *testing.T, data string) string {
+	t.Helper()
+	r, err := parquet.Open(strings.NewReader(data), int64(len(data)), parquet.ReadOptions{})
+	must(t, err)
+	var names []string
+	for _, f := range r.Schema().Fields {
+		names = append(names, f.Name+":"+f.Kind.String())
+	}
+	return fmt.Sprint(names)
+}

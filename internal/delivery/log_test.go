@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/changelog"
@@ -42,7 +43,7 @@ func newLog(t testing.TB, groups uint32) *writer {
 	t.Helper()
 	w := &writer{t: t, bucket: newMemory()}
 	var err error
-	w.log, err = changelog.Create(t.Context(), w.bucket, "", changelog.Info{Stream: "arn:stream/1", Table: "Orders", View: feed.BothImages, Groups: groups,
+	w.log, err = changelog.Create(t.Context(), w.bucket, "", changelog.Info{Stream: "arn:stream/1", Table: "Orders", View: feed.BothImages, Groups: groups, Created: time.Now(),
 		Keys: item.KeySchema{Hash: item.KeyAttr{Name: "orderId", Type: item.S}}})
 	must(t, err)
 	for g := range groups {

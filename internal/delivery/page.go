@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/codec"
@@ -32,6 +33,9 @@ type page struct {
 	cached  string // prefix of the time in cachedAt
 	at      int64
 }
+
+// pages are kept for the next span: a page has the memory of a block and what is made of it.
+var pages = sync.Pool{New: func() any { return new(page) }}
 
 // piece is what of a page goes into one file: rows, or for DynamoDB JSON the lines themselves.
 type piece struct {
@@ -71,7 +75,7 @@ func (p *page) load(e *changelog.Entry, block int, part *changelog.Part) error {
 	p.changes, p.refused, p.dropped = p.changes[:0], p.refused[:0], 0
 	p.feed.Reset()
 	p.feed.Items.Rows = p.feed.Items.Rows[:0]
-	src, err := part.Records(p.feed.Items.Src[:0])
+	src, err := part.Records(slices.Grow(p.feed.Items.Src[:0], int(part.Bytes)+item.Slack))
 	if err != nil {
 		return err
 	}

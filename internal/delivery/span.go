@@ -50,9 +50,12 @@ type target interface {
 func (s *spanWork) run(ctx context.Context) error {
 	s.spare = make(chan *page, pagesAhead+1)
 	for range pagesAhead + 1 {
-		s.spare <- nil
+		s.spare <- pages.Get().(*page)
 	}
 	defer func() {
+		for range len(s.spare) {
+			pages.Put(<-s.spare)
+		}
 		if s.open != nil {
 			s.open.abandon()
 		}
@@ -111,9 +114,6 @@ func (s *spanWork) loadParts(ctx context.Context, batch *changelog.Batch, order 
 		case <-ctx.Done():
 			return cmp.Or(group.Wait(), ctx.Err())
 		}
-		if p == nil {
-			p = new(page)
-		}
 		coming := make(chan *page, 1)
 		select {
 		case order <- coming:
@@ -166,7 +166,7 @@ func (s *spanWork) take(ctx context.Context, p *page) error {
 		s.spare <- p
 		return nil
 	}
-	s.spare <- nil
+	s.spare <- pages.Get().(*page)
 	s.held = append(s.held, p)
 	if s.bytes += p.raw; s.bytes >= portionBytes {
 		return s.endPortion(ctx)
@@ -220,7 +220,11 @@ func (s *spanWork) endPortion(ctx context.Context) error {
 			return err
 		}
 	}
+	err := s.endFile()
+	for _, p := range s.held {
+		pages.Put(p)
+	}
 	s.held, s.bytes, s.first = nil, 0, nil
 	s.portion++
-	return s.endFile()
+	return err
 }
