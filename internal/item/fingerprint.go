@@ -29,9 +29,16 @@ func (h Hash) Add(g Hash) Hash {
 }
 
 // Add takes in one item.
-func (f *Fingerprint) Add(h Hash) {
+func (f *Fingerprint) Add(h Hash) { f.add(h[0], h[1], h[2], h[3]) }
+
+func (f *Fingerprint) add(w0, w1, w2, w3 uint64) {
 	f.Count++
-	f.Sum = f.Sum.Add(h)
+	sum := &f.Sum
+	var carry uint64
+	sum[0], carry = bits.Add64(sum[0], w0, 0)
+	sum[1], carry = bits.Add64(sum[1], w1, carry)
+	sum[2], carry = bits.Add64(sum[2], w2, carry)
+	sum[3], _ = bits.Add64(sum[3], w3, carry)
 }
 
 // Merge takes in the items of another fingerprint.

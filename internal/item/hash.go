@@ -71,15 +71,25 @@ func (h half) close(t Type, n int) half {
 
 // Item returns the item's hash.
 func (h *Hasher) Item(it Item) Hash {
+	w0, w1, w2, w3 := h.limbs(it)
+	return Hash{w0, w1, w2, w3}
+}
+
+// AddTo takes the item into a fingerprint, as f.Add(h.Item(it)) does, for all items of a table: the limbs stay in
+// registers, where a Hash would be stored by limbs and copied as a whole, which waits for its stores.
+func (h *Hasher) AddTo(f *Fingerprint, it Item) {
+	w0, w1, w2, w3 := h.limbs(it)
+	f.add(w0, w1, w2, w3)
+}
+
+func (h *Hasher) limbs(it Item) (w0, w1, w2, w3 uint64) {
 	tree, _ := h.members(it, 0)
 	a := avalanche(tree.lo ^ 0x78af2fda55605c60)
 	b := avalanche(tree.hi ^ 0xe65525f3aa55ab94)
-	return Hash{
-		fold(a^0x5748986263e81440, tree.hi^0x55ca396a2aab10b6) + tree.lo,
+	return fold(a^0x5748986263e81440, tree.hi^0x55ca396a2aab10b6) + tree.lo,
 		fold(b^0xb4cc5c341141e8ce, tree.lo^0xa15486af7c72e993) + tree.hi,
 		avalanche(a + bits.RotateLeft64(tree.hi, 19)),
-		avalanche(b + bits.RotateLeft64(tree.lo, 47)),
-	}
+		avalanche(b + bits.RotateLeft64(tree.lo, 47))
 }
 
 // avalanche is the finaliser of MurmurHash3 as improved by Stafford (variant 13): a bijection.

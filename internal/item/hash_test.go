@@ -34,6 +34,14 @@ func TestHashIsIdentity(t *testing.T) {
 		if (hash(one) == hash(other)) != same || item.Equal(one, other) != same {
 			t.Fatalf("same %v:\n%s\n%s", same, one.Raw(), other.Raw())
 		}
+		var taken, added item.Fingerprint
+		for _, it := range []item.Item{one, other, one} {
+			warm.AddTo(&taken, it)
+			added.Add(hash(it))
+		}
+		if taken != added {
+			t.Fatalf("taken into a fingerprint %s, added to it %s:\n%s\n%s", taken, added, one.Raw(), other.Raw())
+		}
 	})
 }
 

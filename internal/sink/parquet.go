@@ -71,15 +71,16 @@ const (
 
 // Write shreds the items; full slabs are encoded, compressed and sent.
 func (p *Parquet) Write(b *item.Batch) error {
+	lean := p.strip.Batch(b, p.o.Template.Constants)
 	for at := 0; at < len(b.Rows); {
 		from, bytes := at, 0
 		for ; at < len(b.Rows) && at-from < runItems && bytes < runBytes; at++ {
-			it := b.Item(at)
-			p.tally.add(it)
-			bytes += int(it.Tape[0].End - it.Tape[0].Off)
+			p.tally.add(b.Item(at))
+			token := &b.Tape[b.Rows[at].First]
+			bytes += int(token.End - token.Off)
 		}
 		for i := from; i < at; i++ {
-			if err := p.shred.Append(p.strip.Item(b.Item(i), p.o.Template.Constants)); err != nil {
+			if err := p.shred.Append(lean.Item(i)); err != nil {
 				return err
 			}
 		}

@@ -60,7 +60,7 @@ type tally struct {
 }
 
 func (t *tally) add(it item.Item) {
-	t.print.Add(t.hasher.Item(it))
+	t.hasher.AddTo(&t.print, it)
 	if t.sized {
 		t.bytes += int64(item.Size(it))
 	}
