@@ -15,6 +15,7 @@ type slots struct {
 	at     []uint32 // of a leaf or struct that is sparse: the full slots from dense on, rising
 	dense  int      // of a leaf or struct that is sparse: so many slots at the front are full
 	def    []uint8  // what spread has made, in use while sparse
+	lent   bool     // def is the holder's, who is where the column is not
 }
 
 // elements is what a list keeps beside its slots.
@@ -41,6 +42,9 @@ func (p *slots) loosen(at int) {
 func (p *slots) reset() {
 	p.n, p.sparse, p.dense = 0, false, 0
 	p.at = p.at[:0]
+	if p.def = p.def[:0]; p.lent {
+		p.def, p.lent = nil, false
+	}
 }
 
 // here makes a leaf or struct ready for a value in the holder's last slot.
@@ -101,6 +105,10 @@ func (c *col) spread() {
 	if !p.sparse {
 		return
 	}
+	if p.dense == 0 && len(p.at) == 0 {
+		p.def, p.lent = c.up.all(), true
+		return
+	}
 	p.def = grow(p.def[:0], p.n)
 	c.up.levels(p.def, 0)
 	paint(p.def[:p.dense], p.top)
@@ -128,6 +136,15 @@ func (p *slots) levels(dst []uint8, from int) {
 	} else {
 		paint(dst, p.top)
 	}
+}
+
+// all returns the levels of all slots, made once a slab: most of a wide schema's columns are absent from it.
+func (p *slots) all() []uint8 {
+	if len(p.def) < p.n {
+		p.def = grow(p.def[:0], p.n)
+		paint(p.def, p.top)
+	}
+	return p.def
 }
 
 // paint fills b.

@@ -97,32 +97,51 @@ func equalBytes(v []byte, b byte) int {
 	return n
 }
 
-// packLevels appends whole groups of eight up to one that is all the same, which begins a run, and returns how many
-// values it took.
+// runMin is how many equal levels begin a run: packed, fewer take no more room than the run and the new header behind it,
+// and where items of several kinds lie side by side, levels change all the time.
+const runMin = 32
+
+// packLevels appends whole groups of eight up to runMin equal values, which begin a run, and returns how many values it
+// took.
 func (e *hybridEncoder) packLevels(v []byte) int {
-	w, i := e.width, 0
-	for ; i+8 <= len(v); i += 8 {
-		word := binary.LittleEndian.Uint64(v[i:])
-		e.prev = uint32(word >> 56)
-		if word == uint64(e.prev)*everyByte {
-			e.repeat = 8
+	i := 0
+	for i+8 <= len(v) {
+		if beginsRun(v[i:]) {
+			e.prev, e.repeat = uint32(v[i]), 8
 			return i + 8
 		}
 		if e.header < 0 || e.groups == groupsMax {
 			e.endPacked()
 			e.openPacked()
 		}
-		e.groups++
-		n := len(e.out)
-		if cap(e.out)-n < 8 {
-			e.out = slices.Grow(e.out, 8)
-		}
-		binary.LittleEndian.PutUint64(e.out[n:n+8], gathered(word, w))
-		e.out = e.out[:n+int(w)]
-		e.repeat = 0
+		most, at := min(groupsMax-e.groups, (len(v)-i)/8), len(e.out)
+		e.out = slices.Grow(e.out, most*int(e.width)+8)
+		n := packGroups(e.out[at:cap(e.out)], v[i:], e.width, most)
+		e.out, e.groups = e.out[:at+n*int(e.width)], e.groups+n
+		i += 8 * n
+		e.prev, e.repeat = uint32(v[i-1]), 0
 	}
 	return i
 }
+
+// packGroups packs most groups of v, fewer where a run begins, and returns how many. It writes a word at a time, so out
+// is longer than they are.
+func packGroups(out, v []byte, width uint, most int) int {
+	at := uint(0)
+	for n := range most {
+		// All bytes are equal when turning changes nothing; with a look at one of them Go loads the word by bytes.
+		word := binary.LittleEndian.Uint64(v[8*n : 8*n+8])
+		if word == bits.RotateLeft64(word, 8) && beginsRun(v[8*n:]) {
+			return n
+		}
+		binary.LittleEndian.PutUint64(out[at:at+8], gathered(word, width))
+		at += width
+	}
+	return most
+}
+
+// beginsRun tells whether v begins with runMin equal values.
+func beginsRun(v []byte) bool { return len(v) >= runMin && equalBytes(v[:runMin], v[0]) == runMin }
 
 // gathered is the eight bytes of word, each below 1<<w, in 8*w bits: neighbours move together, then pairs, then fours.
 func gathered(word uint64, w uint) uint64 {

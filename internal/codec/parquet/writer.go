@@ -81,6 +81,7 @@ func (w *Writer) Write(s *column.Slab) error {
 	if len(s.Vectors) != len(w.chunks) {
 		return w.fail(fault.New(fault.Bug, "slab has %d vectors for %d leaves", len(s.Vectors), len(w.chunks)))
 	}
+	w.share(s)
 	for i := range s.Vectors {
 		if err := w.vector(w.chunks[i], &s.Vectors[i], s.Rows); err != nil {
 			return w.fail(err)
@@ -165,8 +166,21 @@ func (w *Writer) adopt(s *column.Schema) error {
 		}
 	}
 	w.schema, w.chunks = s, chunks
-	w.pageBytes = max(pageBytesMin, min(w.o.PageBytes, openBytes/max(1, len(chunks))))
 	return nil
+}
+
+// share sets the size at which the pages of this slab end. Only when all pages under construction together would take
+// more than their memory has each an equal share of it: most leaves of a wide schema hold next to nothing.
+func (w *Writer) share(s *column.Slab) {
+	open := 0
+	for i, c := range w.chunks {
+		v := &s.Vectors[i]
+		open += c.openBytes() + len(v.Bytes) + 8*(len(v.Longs)+len(v.Doubles)) + len(v.Bools)
+	}
+	w.pageBytes = w.o.PageBytes
+	if open > openBytes {
+		w.pageBytes = max(pageBytesMin, min(w.o.PageBytes, openBytes/len(w.chunks)))
+	}
 }
 
 // goesOn tells whether every chunk of the open row group has its place among the leaves.
@@ -242,8 +256,9 @@ func (w *Writer) derive(c, sibling *chunkWriter, depth int) error {
 	return nil
 }
 
-// pieceSlots is how many slots are appended between two looks at the page's size.
-const pieceSlots = 256
+// Between two looks at the page's size as many slots are appended as an eighth of a page of numbers has, at most
+// pieceSlots.
+const pieceSlots = 1024
 
 // vector appends a vector to its chunk, cutting pages at row boundaries.
 func (w *Writer) vector(c *chunkWriter, v *column.Vector, rows int) error {
@@ -251,10 +266,11 @@ func (w *Writer) vector(c *chunkWriter, v *column.Vector, rows int) error {
 		return w.absent(c, rows)
 	}
 	maxDef, text := c.leaf.MaxDef, c.storage == asBytes || c.storage == asFixed
+	slots := max(1, min(pieceSlots, w.pageBytes/64))
 	slot, value, seen := 0, 0, 0
 	for slot < v.Slots {
 		var p piece
-		for want := pieceSlots; ; want /= 2 {
+		for want := slots; ; want /= 2 {
 			p = cutPiece(v, slot, value, want, maxDef)
 			if !text || p.rows <= 1 || p.valueEnd == value || want <= 1 {
 				break

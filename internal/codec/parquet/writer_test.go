@@ -330,6 +330,45 @@ func TestHeldIsBounded(t *testing.T) {
 	}
 }
 
+// TestPagesShareMemory: a leaf has pages of the usual size beside two hundred that hold next to nothing, and small ones
+// beside two hundred full ones.
+func TestPagesShareMemory(t *testing.T) {
+	const leaves, rows, each = 200, 200, 2000
+	s := &column.Schema{Extra: "_extra"}
+	for i := range leaves {
+		s.Fields = append(s.Fields, fld(fmt.Sprint("c", i), column.String, item.S))
+	}
+	for _, full := range []int{1, leaves} {
+		w := NewWriter(io.Discard, Options{Compression: None, HeldBytes: 1 << 30, RowGroupBytes: 1 << 30})
+		high := 0
+		for from := 0; from < rows; from += 20 {
+			slab := make([]row, 20)
+			for i := range slab {
+				slab[i] = row{}
+				for c := range full {
+					slab[i][fmt.Sprint("c", c)] = fmt.Sprint(from+i) + strings.Repeat("x", each)
+				}
+			}
+			if err := w.Write(shred(s, slab)); err != nil {
+				t.Fatal(err)
+			}
+			open := 0
+			for _, c := range w.chunks {
+				open += c.openBytes()
+			}
+			high = max(high, open)
+		}
+		m, err := w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages := len(m.Groups[0].Chunks[0].Pages)
+		if usual := rows*each/PageBytesDefault + 1; full == 1 && pages != usual || full == leaves && pages < 3*usual || high > openBytes {
+			t.Errorf("%d full leaves: %d pages in one, %d bytes open", full, pages, high)
+		}
+	}
+}
+
 func TestWriterRefuses(t *testing.T) {
 	for _, o := range []Options{{Compression: "lzo"}, {Level: 9}, {Compression: Gzip, Level: 10}} {
 		if _, err := NewWriter(io.Discard, o).Close(); fault.KindOf(err) != fault.User {
@@ -394,6 +433,13 @@ func TestHybrid(t *testing.T) {
 				n := rapid.IntRange(1, 900).Draw(t, "n")
 				e.run(uint32(x), n)
 				v = append(v, bytes.Repeat([]byte{x}, n)...)
+			} else if rapid.Bool().Draw(t, "stretches") {
+				var part []byte
+				for _, n := range rapid.SliceOfN(rapid.IntRange(1, 3*runMin), 1, 9).Draw(t, "lengths") {
+					part = append(part, bytes.Repeat([]byte{byte(rapid.IntRange(0, 1<<width-1).Draw(t, "value"))}, n)...)
+				}
+				e.levels(part)
+				v = append(v, part...)
 			} else {
 				part := rapid.SliceOfN(rapid.ByteRange(0, byte(1<<width-1)), 0, 600).Draw(t, "part")
 				e.levels(part)
