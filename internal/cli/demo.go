@@ -23,9 +23,10 @@ func (a *app) demoCommand() *cobra.Command {
 	var items int
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "the tour: a table becomes Parquet in a bucket, comes back, is backed up and restored to a second, and is shown to be equal",
+		Short: "the tour: a table becomes Parquet in a bucket, comes back, is followed, backed up and restored to a second, and is shown to be equal",
 		Long: `demo starts a DynamoDB and an S3 on loopback, fills a table with orders, exports it to partitioned Parquet, imports that into
-another table, and verifies that both are equal. Then it keeps a chain of backups while orders are changed and, by mistake, deleted, and
+another table, and verifies that both are equal. Then it follows the table while orders change, kills the follower in the middle, lets
+another go on, and shows that nothing is missing. At last it keeps a chain of backups while orders are changed and, by mistake, deleted, and
 restores the table to the second in between. It needs no account and leaves nothing behind, unless --dir says where to keep it.`,
 		Example: `  dynaferry demo
   dynaferry demo --items 200000 --dir ./demo`,
@@ -69,11 +70,15 @@ func (a *app) demo(ctx context.Context, o localOptions, items int) error {
 		}
 	}
 	a.say("\nThe table went to %s and came back equal, proven by fingerprint.", "s3://lake/orders")
+	if err := a.demoFollow(ctx, w.dir, items); err != nil {
+		return err
+	}
 	if err := a.demoBackups(ctx, w.dir, items); err != nil {
 		return err
 	}
 	a.say("\nWith your own table, the same commands:\n\n  dynaferry export dynamodb://YOUR_TABLE s3://your-bucket/prefix --partition 'year,month of created_at'\n" +
 		"  dynaferry import s3://your-bucket/prefix dynamodb://ANOTHER_TABLE --create\n  dynaferry verify dynamodb://YOUR_TABLE dynamodb://ANOTHER_TABLE\n" +
+		"  dynaferry follow dynamodb://YOUR_TABLE s3://your-bucket/changes --enable-stream new-and-old --format parquet\n" +
 		"  dynaferry backup dynamodb://YOUR_TABLE s3://your-bucket/backups --chain --enable-pitr\n  dynaferry restore s3://your-bucket/backups dynamodb://ANOTHER_TABLE")
 	if !w.temporary {
 		a.say("\nEverything is kept in %s; serve it again with: dynaferry local --dir %s", w.dir, w.dir)

@@ -11,11 +11,11 @@ import (
 	"dynaferry/internal/backup"
 )
 
-// demoBackups is the tour's second part: a base by the service's export, a write, a mistake, what changed, and the table as
+// demoBackups is the tour's third part: a base by the service's export, a write, a mistake, what changed, and the table as
 // it was in the second between the two.
 func (a *app) demoBackups(ctx context.Context, dir string, items int) error {
 	refunds, mistake := filepath.Join(dir, "refunds.json"), filepath.Join(dir, "mistake.json")
-	if err := writeDeeds(filepath.Join(dir, "orders.json"), refunds, mistake, items); err != nil {
+	if err := writeDeeds(filepath.Join(dir, "orders.json"), items, deed{refunds, 10, "refunded"}, deed{mistake, 7, ""}); err != nil {
 		return err
 	}
 	state := filepath.Join(dir, "state")
@@ -83,8 +83,15 @@ func waitUntil(ctx context.Context, at time.Time) error {
 
 var statusOf = regexp.MustCompile(`"status":\{"S":"[a-z]*"\}`)
 
-// writeDeeds makes what happens to the orders: every tenth is refunded, every seventh will be deleted.
-func writeDeeds(orders, refunds, mistake string, items int) error {
+// deed is what happens to every so many orders: they get a status, or with "" are named to be deleted.
+type deed struct {
+	file   string
+	every  int
+	status string
+}
+
+// writeDeeds makes files of what happens to the orders.
+func writeDeeds(orders string, items int, deeds ...deed) error {
 	if err := writeOrders(orders, items); err != nil {
 		return err
 	}
@@ -94,9 +101,9 @@ func writeDeeds(orders, refunds, mistake string, items int) error {
 		return err
 	}
 	defer in.Close()
-	var out [2]*bufio.Writer
-	for i, name := range []string{refunds, mistake} {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	out := make([]*bufio.Writer, len(deeds))
+	for i, d := range deeds {
+		f, err := os.OpenFile(d.file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 		if err != nil {
 			return err
 		}
@@ -105,14 +112,16 @@ func writeDeeds(orders, refunds, mistake string, items int) error {
 	}
 	lines := bufio.NewScanner(in)
 	for n := 0; lines.Scan(); n++ {
-		line := lines.Bytes()
-		if n%10 == 0 {
-			out[0].Write(statusOf.ReplaceAll(line, []byte(`"status":{"S":"refunded"}`)))
-			out[0].WriteByte('\n')
-		}
-		if n%7 == 0 {
-			out[1].Write(line)
-			out[1].WriteByte('\n')
+		for i, d := range deeds {
+			if n%d.every != 0 {
+				continue
+			}
+			line := lines.Bytes()
+			if d.status != "" {
+				line = statusOf.ReplaceAll(line, []byte(`"status":{"S":"`+d.status+`"}`))
+			}
+			out[i].Write(line)
+			out[i].WriteByte('\n')
 		}
 	}
 	if err := lines.Err(); err != nil {
