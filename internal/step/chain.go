@@ -77,7 +77,7 @@ func Parse(texts []string) (*Chain, error) {
 	for i, text := range texts {
 		k, err := parseStep(text)
 		if err != nil {
-			return nil, &Error{Number: i + 1, Text: text, Err: err}
+			return nil, unreadable(i, text, err)
 		}
 		c.steps = append(c.steps, parsed{number: i + 1, text: text, kind: k})
 	}
@@ -114,10 +114,16 @@ func parseStep(text string) (kind, error) {
 	return parse(ws, rest, behind)
 }
 
+// unreadable is the error of the i-th text, which a parser could not read.
+func unreadable(i int, text string, err error) error {
+	return &Error{Number: i + 1, Text: text, Column: int(fault.PlaceOf(err).Offset), Err: err}
+}
+
 // Error is about one step: one that cannot be read, or that refused an item.
 type Error struct {
 	Number int // from 1
 	Text   string
+	Column int // in Text, from 1, of what cannot be read; 0 when it is not one place
 	Err    error
 }
 
@@ -132,8 +138,8 @@ func (e *Error) Error() string {
 	}
 	at, of := "", ""
 	p := fault.PlaceOf(e.Err)
-	if p.Offset > 0 {
-		at = fmt.Sprintf(" at column %d", p.Offset)
+	if e.Column > 0 {
+		at = fmt.Sprintf(" at column %d", e.Column)
 	}
 	if p.Path != "" {
 		of = "attribute " + p.Path + ": "
