@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -87,6 +88,9 @@ func Parse(texts []string) (*Chain, error) {
 func parseStep(text string) (kind, error) {
 	if len(text) > stepBytesMax {
 		return nil, fault.New(fault.User, "a step of %d bytes; at most %d", len(text), stepBytesMax)
+	}
+	if !utf8.ValidString(text) {
+		return nil, fault.New(fault.User, "the step is no UTF-8")
 	}
 	at := skipSpace(text, 0)
 	end := at

@@ -68,6 +68,7 @@ type tree struct {
 	leaf    bool
 	value   int // of a leaf: which of the step's targets
 	members map[string]*tree
+	lengths uint64 // bit n: a name of members has n bytes
 	each    *tree
 }
 
@@ -91,6 +92,7 @@ func (t *tree) add(p path, value int) error {
 			if next = at.members[part.name]; next == nil {
 				next = &tree{}
 				at.members[part.name] = next
+				at.lengths |= 1 << len(part.name) // none when it is longer
 			}
 		}
 		at = next
@@ -122,10 +124,14 @@ func parseTree(ws []word) (*tree, []path, error) {
 // member finds what the tree has under the name at tape index i.
 func (t *tree) member(it item.Item, i int) *tree {
 	token := &it.Tape[i]
-	if token.Flags&item.Escaped == 0 {
-		return t.members[string(it.Src[token.Off:token.End])]
+	if token.Flags&item.Escaped != 0 {
+		return t.members[string(it.Text(i))]
 	}
-	return t.members[string(it.Text(i))]
+	// Most steps name few attributes, and most names differ from all of them in length: no hash is worth it.
+	if n := token.End - token.Off; n < 64 && t.lengths>>n&1 == 0 {
+		return nil
+	}
+	return t.members[string(it.Src[token.Off:token.End])]
 }
 
 // touches tells whether the item has any value that the tree names.

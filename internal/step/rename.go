@@ -69,8 +69,8 @@ func (k *rename) outline(o *outline) {
 func (k *rename) start(*Runner) (worker, error) { return k, nil }
 
 func (k *rename) touches(it item.Item) bool {
-	for at := 1; at < len(it.Tape); at += 1 + int(it.Tape[at+1].Skip) {
-		if _, ok := lookupName(k.to, it, at); ok {
+	for from := range k.to {
+		if _, has := it.Get(from); has {
 			return true
 		}
 	}
@@ -79,11 +79,6 @@ func (k *rename) touches(it item.Item) bool {
 
 // lookupName finds what m has under the name at tape index i.
 func lookupName[V any](m map[string]V, it item.Item, i int) (V, bool) {
-	token := &it.Tape[i]
-	if token.Flags&item.Escaped == 0 {
-		v, ok := m[string(it.Src[token.Off:token.End])]
-		return v, ok
-	}
 	v, ok := m[string(it.Text(i))]
 	return v, ok
 }

@@ -126,6 +126,7 @@ func TestSteps(t *testing.T) {
 		{`map a={"x": [1, null], "y": tags}`, `{"tags":{"NS":["1","2"]}}`, `{"tags":{"NS":["1","2"]},"a":{"M":{"x":{"L":[{"N":"1"},{"NULL":true}]},"y":{"NS":["1","2"]}}}}`},
 		{`map n=sum2`, `{"sum2":{"N":"1"}}`, `{"sum2":{"N":"1"},"n":{"N":"1"}}`},
 		{"map big=9999999999999999999999999999999999999 * 1000 + 1", `{}`, `! step 1 (map big=9999999999999999999999999999999999999 * 1000 + 1): the result is no number that DynamoDB holds exactly: Attempting to store more than 38 significant digits in a Number`},
+		{`map x=a[0:1]`, `{"a":{"S":"\u00fc"}}`, `! step 1 (map x=a[0:1]): the expression comes to a text that is no UTF-8`},
 		{"drop b ;; rename a=b ;; add c=1", `{"a":{"S":"x"},"b":{"N":"1"}}`, `{"b":{"S":"x"},"c":{"N":"1"}}`},
 	} {
 		name := c.steps + " of " + c.in

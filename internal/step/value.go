@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"unicode/utf8"
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -63,6 +64,9 @@ func toMap(it item.Item, i int) map[string]any {
 func fromValue(v any) (item.Value, error) {
 	switch v := v.(type) {
 	case string:
+		if !utf8.ValidString(v) {
+			return item.Value{}, errUTF8
+		}
 		return item.Value{Type: item.S, Str: v}, nil
 	case item.Decimal:
 		return item.Value{Type: item.N, Str: string(v.Append(nil))}, nil
@@ -78,6 +82,9 @@ func fromValue(v any) (item.Value, error) {
 		out := item.Value{Type: item.M, Map: map[string]item.Value{}}
 		for name, member := range v {
 			m, err := fromValue(member)
+			if err == nil && !utf8.ValidString(name) {
+				err = errUTF8
+			}
 			if err != nil {
 				return m, err
 			}
@@ -87,6 +94,8 @@ func fromValue(v any) (item.Value, error) {
 	}
 	return fromList(v)
 }
+
+var errUTF8 = fault.New(fault.User, "the expression comes to a text that is no UTF-8")
 
 func fromList(v any) (item.Value, error) {
 	out := item.Value{Type: item.L}
