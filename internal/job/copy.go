@@ -135,9 +135,6 @@ func NewCopy(ctx context.Context, env *Env, verb string, spec source.Spec, set C
 		set.Keys = src.Info().Keys
 	}
 	set.fill(src.Info().Kind)
-	if set.Steps, err = wholeSteps(set.Steps); err != nil {
-		return nil, err
-	}
 	if err := set.check(); err != nil {
 		return nil, err
 	}

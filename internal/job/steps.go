@@ -79,10 +79,14 @@ func (d *deadLetters) refused(b *item.Batch) step.Refuse {
 	}
 }
 
-// checkSteps refuses steps that are none, and those that take away what was asked for.
+// checkSteps refuses steps that are none, and those that take away what was asked for. What they name is whole afterwards.
 func (c *Copy) checkSteps() error {
+	var err error
+	if c.Steps, err = wholeSteps(c.Steps); err != nil || !c.Bloom || c.Keys == nil {
+		return err
+	}
 	chain, err := step.Parse(c.Steps)
-	if err != nil || !c.Bloom || c.Keys == nil {
+	if err != nil {
 		return err
 	}
 	if _, _, err := chain.Keys(*c.Keys); err != nil {
