@@ -119,6 +119,9 @@ func (r *Runner) times(which string, write func(*item.Builder, time.Time)) putte
 			}
 			t = time.UnixMicro(s.Micros)
 		}
+		if t.IsZero() {
+			return fault.New(fault.User, "what follows a stream has no plan, whose time this could be: use changetime() or now()")
+		}
 		write(w, t)
 		return nil
 	}

@@ -323,6 +323,17 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestNoPlan: where there is no plan, its time is refused, not the year 1.
+func TestNoPlan(t *testing.T) {
+	r, err := parse(t, "add p=plantime()").Start(context.Background(), Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Items(context.Background(), batchOf(t, `{}`), nil); err == nil || !strings.Contains(err.Error(), "has no plan") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestRefusalStops: without anybody who takes refusals the first is the error; with one that fails, that is.
 func TestRefusalStops(t *testing.T) {
 	r := start(t, "cast a=number")
