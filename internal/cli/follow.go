@@ -46,6 +46,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.DurationVar(&w.Idle, "exit-when-idle", 0, "end when nothing came for so long and all that came is delivered (default: never)")
 	p.StringVar(&f.listen, "listen", "", "serve /metrics and /healthz at this address of this machine, for instance 127.0.0.1:9464")
 
+	p.StringArrayVar(&w.From, "from", nil, "where the delivery begins, decided by its first run: now, trim-horizon, a time (2026-01-31T18:00:00Z, -90m) or, once a shard, a position SHARD:NUMBER (default: all that is in the log)")
 	p.StringVar(&d.Name, "name", "changes", "of the delivery: several may go on from one log")
 	p.Var(text(&d.Form, string(delivery.DynamoDBJSON)), "format", "dynamodb-json (records as the stream gives them), json, csv or parquet")
 	p.Var(text(&d.Images, string(delivery.Changes)), "images", "new (items as they are now), both, or changes (what happened, and the item)")

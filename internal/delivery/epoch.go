@@ -29,6 +29,7 @@ type Epoch struct {
 	Spans    []Span    `json:"spans"`            // each becomes files of its own
 	Ends     []uint64  `json:"ends"`             // by group, the last entry that epochs up to this one deliver
 	Schema   uint64    `json:"schema,omitempty"` // the epoch whose schema this one begins with; 0: none
+	Begin    *Begin    `json:"begin,omitempty"`  // nothing of before is delivered; nil: all that is in the log
 	Gaps     []GapSeen `json:"gaps,omitempty"`   // that were passed over, or are healed by later entries
 }
 

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,9 @@ type Options struct {
 	Bell     *Bell         // rung by who writes the log in the same process; may be nil
 	Workers  int           // spans that are made into files at once; 0 is one a processor
 
+	// Begin is asked where the delivery begins, when it has no epoch yet; nil delivers all that is in the log. What it says is
+	// durable before anything is delivered, and it is not asked again.
+	Begin func(ctx context.Context) (*Begin, error)
 	// AcceptGaps goes on behind gaps of the log, and notes them in the epoch. Without it a gap is a GapError.
 	AcceptGaps bool
 	// Until ends the run, without an error, once it holds for what is delivered of each group.

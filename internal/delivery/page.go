@@ -26,6 +26,7 @@ type page struct {
 	changes []Change
 	refused []refusal
 	dropped int64
+	before  int64 // records of before the delivery's beginning
 	shape   shaper
 	rows    item.Batch
 	pieces  []piece
@@ -67,12 +68,12 @@ const (
 )
 
 // load unpacks and parses a part of the log.
-func (p *page) load(e *changelog.Entry, block int, part *changelog.Part) error {
-	p.entry, p.block, p.shard, p.raw = e, block, "", part.Bytes
+func (p *page) load(e *changelog.Entry, part *changelog.Part, begin *Begin) error {
+	p.entry, p.block, p.shard, p.raw = e, blockOf(e, part), "", part.Bytes
 	if part.Source != nil {
 		p.shard = part.Source.ID
 	}
-	p.changes, p.refused, p.dropped = p.changes[:0], p.refused[:0], 0
+	p.changes, p.refused, p.dropped, p.before = p.changes[:0], p.refused[:0], 0, 0
 	p.feed.Reset()
 	p.feed.Items.Rows = p.feed.Items.Rows[:0]
 	src, err := part.Records(slices.Grow(p.feed.Items.Src[:0], int(part.Bytes)+item.Slack))
@@ -94,6 +95,10 @@ func (p *page) load(e *changelog.Entry, block int, part *changelog.Part) error {
 		if micros = max(micros, r.Micros); part.Source == nil {
 			micros = max(part.From, r.Micros) // in no order
 		}
+		if !begin.has(p.shard, r.Position, micros) {
+			p.before++
+			continue
+		}
 		c := Change{Shard: p.shard, Position: r.Position, Event: r.Event, State: part.Source == nil, Service: r.Service, Micros: micros,
 			EventID: r.EventID, Raw: r.Raw, record: i}
 		if r.Event == 0 {
@@ -105,6 +110,11 @@ func (p *page) load(e *changelog.Entry, block int, part *changelog.Part) error {
 		p.changes = append(p.changes, c)
 	}
 	return nil
+}
+
+// blockOf is the part's place among the blocks of its entry.
+func blockOf(e *changelog.Entry, part *changelog.Part) int {
+	return slices.IndexFunc(e.Blocks, func(b changelog.Block) bool { return b.Offset == part.Offset })
 }
 
 func (p *page) item(row int32) item.Item {

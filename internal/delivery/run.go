@@ -129,6 +129,11 @@ func (r *runner) resume(ctx context.Context) (err error) {
 	if r.last, err = r.l.last(ctx); err != nil {
 		return err
 	}
+	if r.last == nil && r.o.Begin != nil {
+		if r.last, err = r.decide(ctx); err != nil {
+			return err
+		}
+	}
 	r.schema = 0
 	r.pend = &pending{groups: make([][]noted, r.log.Groups), states: make([]*changelog.State, r.log.Groups), ends: make([]uint64, r.log.Groups)}
 	if r.last != nil {
@@ -136,6 +141,7 @@ func (r *runner) resume(ctx context.Context) (err error) {
 			return err
 		}
 		copy(r.pend.ends, r.last.Ends)
+		r.pend.begin = r.last.Begin
 		done, err := r.l.done(ctx, r.last.N)
 		if err != nil {
 			return err
@@ -288,7 +294,7 @@ func (r *runner) epoch(ctx context.Context) (moved bool, err error) {
 	if look != nil || len(spans) == 0 {
 		return false, look
 	}
-	e := &Epoch{Format: formatVersion, N: r.number(), Log: r.logID(), Settings: r.set, Impure: r.impure, Spans: spans, Ends: ends, Schema: r.schema, Gaps: gaps}
+	e := &Epoch{Format: formatVersion, N: r.number(), Log: r.logID(), Settings: r.set, Impure: r.impure, Spans: spans, Ends: ends, Schema: r.schema, Begin: r.pend.begin, Gaps: gaps}
 	r.proposed = time.Now()
 	stands, won, err := r.l.propose(ctx, e, r.o.Commit)
 	if err != nil {

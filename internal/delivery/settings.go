@@ -72,11 +72,14 @@ const (
 	bufferBytesMax     = 128 << 20
 )
 
-const nameBytesMax = 100
+const (
+	nameBytesMax = 100
+	nameDefault  = "changes"
+)
 
 // filled returns the settings with their defaults, and what of them is compiled. Errors are of kind User.
 func (s Settings) filled() (Settings, *prefixes, error) {
-	set(&s.Name, "changes")
+	set(&s.Name, nameDefault)
 	set(&s.Form, DynamoDBJSON)
 	set(&s.Images, Changes)
 	set(&s.Clock, ChangeTime)

@@ -93,7 +93,7 @@ func (s *spanWork) run(ctx context.Context) error {
 
 // load reads the span's blocks, parses some at once and hands them on in order.
 func (s *spanWork) load(ctx context.Context, order chan<- chan *page) error {
-	for batch, err := range s.log.Read(ctx, changelog.Range{Group: s.span.Group, First: s.span.First, Last: s.span.Last}) {
+	for batch, err := range s.log.Read(ctx, changelog.Range{Group: s.span.Group, First: s.span.First, Last: s.span.Last, From: s.epoch.Begin.from()}) {
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (s *spanWork) loadParts(ctx context.Context, batch *changelog.Batch, order 
 		}
 		group.Go(func() error {
 			defer close(coming)
-			if err := p.load(batch.Entry, i, &batch.Parts[i]); err != nil {
+			if err := p.load(batch.Entry, &batch.Parts[i], s.epoch.Begin); err != nil {
 				return err
 			}
 			if s.transform == nil {

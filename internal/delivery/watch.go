@@ -50,11 +50,15 @@ type pending struct {
 	ends   []uint64           // delivered
 	bytes  int64
 	weighs int // entries that hold records or are gaps
+	begin  *Begin
 }
 
 func (p *pending) add(e noted) {
 	if e.n <= p.ends[e.group] {
 		return
+	}
+	if p.begin.over(e.gap) {
+		e.gap = nil
 	}
 	p.groups[e.group] = append(p.groups[e.group], e)
 	p.count(e, 1)

@@ -91,7 +91,7 @@ func (s *spanWork) steps(ctx context.Context, p *page) error {
 func (s *spanWork) tally(p *page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.done.Records += int64(len(p.feed.Records)) + unreadable(p.refused)
+	s.done.Records += int64(len(p.feed.Records)) + unreadable(p.refused) - p.before
 	s.done.Dropped += p.dropped
 	s.done.Refused += int64(len(p.refused))
 }

@@ -35,6 +35,8 @@ type FollowWish struct {
 	Capture      capture.Options
 	LogObjects   blob.Settings // how segments are stored
 
+	// From is where the delivery begins, once: now, trim-horizon, a time, or positions SHARD:NUMBER. None is all that is in the log.
+	From     []string
 	Delivery delivery.Settings
 	Deliver  delivery.Options
 	Objects  blob.Settings // how files are stored
@@ -90,7 +92,7 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	}
 	f.shards = len(shards)
 	f.rates = capture.Derive(f.stream.Kinesis, w.Capture)
-	return f, nil
+	return f, f.begin(ctx, shards)
 }
 
 // source finds the stream, and what its records' keys are.
@@ -188,7 +190,7 @@ func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 		return err
 	}
 	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
-		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1)})
+		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Created: f.began.UTC().Truncate(time.Second)})
 	return err
 }
 
