@@ -19,6 +19,7 @@ import (
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/commit"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/planted"
 )
 
 // work finishes one epoch: it makes its files, as often as it takes.
@@ -108,6 +109,9 @@ func unreadable(all []refusal) (n int64) {
 // fileName is the name of a file below the destination: a function of the epoch, the span and its portion, and the prefix.
 func (w *work) fileName(prefix string, span, portion int) (string, error) {
 	stem := fmt.Sprintf("%s-%012d-%04d-%03d", w.epoch.Settings.Name, w.epoch.N, span, portion)
+	if planted.Is(planted.ClockName) {
+		stem = fmt.Sprintf("%s-%d", stem, time.Now().UnixNano())
+	}
 	for i, g := range w.prefixes.data {
 		if g.random {
 			prefix = strings.Replace(prefix, mark(i), randomString(fmt.Sprintf("%s %d %s", stem, i, prefix)), 1)

@@ -26,9 +26,12 @@ const (
 	ExpiryDoubles Bug = "expiry-doubles"  // behind an expired iterator a shard is read again from its oldest record
 	LeafForgotten Bug = "leaf-forgotten"  // a closed shard without children at first is taken for the end of its lineage
 	TipAtOnce     Bug = "tip-at-once"     // one empty page is taken for the open end
+	EpochEarly    Bug = "epoch-early"     // the next epoch is proposed before the last one is finished
+	OwnCut        Bug = "own-cut"         // who lost the race for an epoch delivers what he proposed
+	ClockName     Bug = "clock-name"      // a file's name bears the time
 	WallClock     Bug = "wall-clock"      // a restart goes on behind a time instead of a position
 )
 
 // Bugs lists them all.
 var Bugs = []Bug{NoReadBack, EmptyReadBack, TextNumbers, ChildLatest, ChildEarly, SilentGap, BlindRebase, ExpiryDoubles,
-	LeafForgotten, TipAtOnce, WallClock}
+	LeafForgotten, TipAtOnce, EpochEarly, OwnCut, ClockName, WallClock}

@@ -18,7 +18,7 @@ var (
 )
 
 // scenarios are all that is tried: each makes one afresh, since it remembers a history.
-var scenarios = []func() Scenario{counter, chain}
+var scenarios = []func() Scenario{counter, chain, delivered}
 
 // seedsCI is how many seeds every run of the tests tries. DYNAFERRY_LONG tries a million.
 const seedsCI = 20_000
