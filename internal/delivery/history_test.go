@@ -138,6 +138,7 @@ func TestAtOnce(t *testing.T) {
 			w.orders(0, n)
 			w.cut(0)
 			bell.Ring()
+			time.Sleep(2 * settle)
 			synctest.Wait()
 		}
 		expect := func(what string, files, lines int) {
@@ -186,6 +187,7 @@ func TestStandby(t *testing.T) {
 		frozen := faulty.New(dst, plan, faulty.Options{})
 		first := make(chan error, 1)
 		go func() { first <- Run(t.Context(), w.log, frozen, set, Options{Once: true, Workers: 1}) }()
+		time.Sleep(2 * settle)
 		synctest.Wait()
 		begun := time.Now()
 		var p Progress
