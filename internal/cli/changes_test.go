@@ -27,7 +27,7 @@ import (
 //	TIME gap REASON
 //	cut                                  what follows goes into another entry
 //
-// TIME is a clock time of the first of March 2026. With a log that is there they are added to it.
+// TIME is a clock time of the first of March 2026, or a whole one in RFC 3339. With a log that is there they are added to it.
 func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: changes LOG FILE [VIEW]")
@@ -76,6 +76,9 @@ type changeWriter struct {
 }
 
 func clock(ts *testscript.TestScript, text string) time.Time {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at
+	}
 	at, err := time.Parse("2006-01-02 15:04:05", "2026-03-01 "+text)
 	ts.Check(err)
 	return at

@@ -219,12 +219,20 @@ type copyFlags struct {
 }
 
 func (f *copyFlags) add(cmd *cobra.Command) {
+	f.addOutput(cmd)
+	cmd.Flags().StringVar(&f.set.Into, "into", "fail", "what an existing destination means: fail, append, replace or replace-partitions")
+	f.source.addFilter(cmd)
+	f.keys.add(cmd)
+	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
+}
+
+// addOutput adds what is said of the files written.
+func (f *copyFlags) addOutput(cmd *cobra.Command) {
 	p := cmd.Flags()
 	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json or ion (the layout of a native export), json or csv")
 	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
 	p.IntVar(&f.set.Level, "level", 0, "of compression: parquet with zstd 1 to 4, json and csv with zstd 1 to 22, gzip 1 to 9 (default: gzip 6, else 1)")
 	p.StringVar(&f.partition, "partition", "", "Hive partitions: 'region', 'year,month,day of created_at, region'; parts are year, month, day, hour, date")
-	p.StringVar(&f.set.Into, "into", "fail", "what an existing destination means: fail, append, replace or replace-partitions")
 	p.StringVar(&f.set.OnNew, "on-new", "evolve", "what an attribute without column means in an existing data set: evolve, extra or fail")
 	p.StringVar(&f.schema, "schema", "", "file that pins or overrides columns; inspect --schema writes one")
 	p.StringVar(&f.target, "target-size", "256MiB", "size of the files written, where there is enough data")
@@ -234,12 +242,9 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	p.BoolVar(&f.set.CSV.FormulaSafe, "formula-safe", false, "csv: put ' in front of text that a spreadsheet would run")
 	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
 	f.objects.add(cmd)
-	f.source.addFilter(cmd)
 	f.steps.add(cmd)
-	f.keys.add(cmd)
 	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
 	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
-	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
 	choices(cmd, "on-new", "evolve", "extra", "fail")
 	choices(cmd, "csv-cells", "typed", "ddbjson")
 }

@@ -40,7 +40,7 @@ func engineCode(_ *cobra.Command, err error) (int, bool) {
 
 func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "plan export|convert|import|verify|backup|restore …",
+		Use:   "plan export|convert|import|verify|backup|restore|replay|archive …",
 		Short: "make a job's plan and print its address, for an engine to run",
 		Long: `plan takes a whole command and makes its plan without running it. An engine then runs, for every i from 0 to tasks-1, at least
 once until it exits 0, "dynaferry task --plan ADDRESS --index i" (or gives a task line on stdin), and at the end
@@ -65,9 +65,9 @@ func (a *app) planOf(cmd *cobra.Command, given []string) error {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	switch given[0] {
-	case "export", "convert", "import", "verify", "backup", "restore":
+	case "export", "convert", "import", "verify", "backup", "restore", "replay", "archive":
 	default:
-		return usage("plan takes export, convert, import, verify, backup or restore, not %q", given[0])
+		return usage("plan takes export, convert, import, verify, backup, restore, replay or archive, not %q", given[0])
 	}
 	_, err := root.ExecuteContextC(cmd.Context())
 	a.flags.json = inner.flags.json
@@ -147,7 +147,7 @@ func (a *app) commitCommand() *cobra.Command {
 
 Exit codes: 0 done, 75 tasks are missing or the outcome is unknown: run them, commit again; 76 a second round is needed: its plan's
 address is printed, run its tasks and commit that one; 64 it can never work, or a task is poison: the first and its reason are named;
-70 a bug, 3 done with dead letters, 4 not equal (verify, restore).`,
+70 a bug, 3 done with dead letters, 4 not equal (verify, restore, replay, archive --reconcile).`,
 		Example: `  dynaferry commit --plan s3://lake/orders/_dynaferry/plans/1f2e…-000000`,
 		Args:    args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -209,6 +209,10 @@ func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
 		return a.showBackup(end.Report)
 	case "restore":
 		return a.showRestore(end.Report)
+	case "replay":
+		return a.showReplay(end.Report)
+	case "reconcile":
+		return a.showReconcile(end.Report)
 	}
 	return a.showNative(end.Report)
 }

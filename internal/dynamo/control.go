@@ -150,6 +150,17 @@ func (d *Definition) Has(s Setting) bool {
 // Replicas is in how many other Regions the table was.
 func (d *Definition) Replicas() int { return len(d.described().Replicas) }
 
+// ReplicaRegions are the Regions that those are in.
+func (d *Definition) ReplicaRegions() (regions []string) {
+	for _, raw := range d.described().Replicas {
+		var replica struct{ RegionName string }
+		if json.Unmarshal(raw, &replica) == nil && replica.RegionName != "" {
+			regions = append(regions, replica.RegionName)
+		}
+	}
+	return regions
+}
+
 // ARN is that of the table which the definition was taken from, "" when it does not tell.
 func (d *Definition) ARN() string { return d.described().TableArn }
 

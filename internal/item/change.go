@@ -15,6 +15,7 @@ type Change struct {
 	Key, New, Old int32
 	Micros        int64  // time of the last write, in µs since 1970; 0 when it is not told
 	Line          uint32 // like Row.Line
+	Service       bool   // by DynamoDB itself, as TTL deletes are, where that is told
 }
 
 // Changes is a batch of changes: its items are the keys and images of List.

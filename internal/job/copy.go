@@ -353,6 +353,9 @@ func (j *copyJob) cut(ctx context.Context, src source.Source) ([]json.RawMessage
 	if err != nil {
 		return nil, err
 	}
+	if log := src.Info().Log; log != nil {
+		return throughGroups(log, units, bytes, j.env.workers()), nil
+	}
 	return groups(units, bytes, j.env.workers()), nil
 }
 
@@ -375,9 +378,10 @@ type taskResult struct {
 	Widened     []widened   `json:"widened,omitempty"`
 
 	// Of overlays.
-	Changes int64        `json:"changes,omitempty"` // read
-	Aside   *sink.Staged `json:"aside,omitempty"`   // changes by bucket, or items that may have one
-	Hashes  []string     `json:"hashes,omitempty"`  // of the keys of changes
+	Through []source.LogSpan `json:"through,omitempty"` // of an archive, see group
+	Changes int64            `json:"changes,omitempty"` // read
+	Aside   *sink.Staged     `json:"aside,omitempty"`   // changes by bucket, or items that may have one
+	Hashes  []string         `json:"hashes,omitempty"`  // of the keys of changes
 }
 
 // losses counts, by attribute and kind, what a plain format could not keep.

@@ -21,6 +21,9 @@ import (
 
 // Commit decides the schema, asks for a second round where data have to be gathered or encoded again, and else publishes.
 func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome, error) {
+	if j.spec.Log != nil && c.Plan.Tasks == 0 && j.set.Carry == "" {
+		return j.nothing(ctx)
+	}
 	made, err := j.collect(ctx, c)
 	if err != nil {
 		return plan.Outcome{}, err
@@ -69,6 +72,9 @@ func (j *copyJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome,
 // propose makes the version to decide, or asks for the round that has to come before.
 func (j *copyJob) propose(ctx context.Context, c *plan.Committing, set *dataset.Set, made *carried) (v dataset.Version, next plan.Outcome, err error) {
 	if err := j.admits(ctx, set, c.Plan.ID); err != nil {
+		return v, next, err
+	}
+	if err := j.goesOn(ctx, set); err != nil {
 		return v, next, err
 	}
 	var schema *column.Schema
@@ -197,6 +203,9 @@ func (sum *carried) overlay(stage string, res *taskResult) {
 // first adds what only the rounds know that read.
 func (sum *carried) first(plan string, i int, res *taskResult) {
 	sum.Read += res.Read
+	if res.Through != nil {
+		sum.Through = res.Through
+	}
 	sum.Rejects += res.Rejects
 	sum.Refused += res.Refused
 	sum.Dropped += res.Dropped

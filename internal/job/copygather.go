@@ -19,6 +19,7 @@ import (
 	"dynaferry/internal/item"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/sink"
+	"dynaferry/internal/source"
 )
 
 // keyRange is a task of the gather stage: all partitions from First to Last, both included.
@@ -389,6 +390,8 @@ type carried struct {
 	Changed string   `json:"changed,omitempty"`
 	Told    int64    `json:"told,omitempty"` // changes read
 	hashes  []string
+
+	Through []source.LogSpan `json:"through,omitempty"` // of an archive: where its entries end
 }
 
 func (j *copyJob) readCarry(ctx context.Context) (*carried, error) {

@@ -115,6 +115,7 @@ func (j *copyJob) readTask(ctx context.Context, a *plan.Attempt) (*taskResult, e
 			return nil, err
 		}
 	}
+	t.res.Through = g.Through
 	return t.finish()
 }
 

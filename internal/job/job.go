@@ -185,7 +185,7 @@ func Tell(ctx context.Context, st plan.State, p *plan.Plan) error {
 // New makes the job of a stored plan.
 func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	switch p.Verb {
-	case "export", "convert":
+	case "export", "convert", verbArchive:
 		return newCopy(env, st, p)
 	case "import":
 		return newImport(env, st, p)
@@ -199,6 +199,8 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newBackup(env, st, p)
 	case verbRestore:
 		return newRestore(env, st, p)
+	case verbReconcile:
+		return newReconcile(env, st, p)
 	case verbReplay:
 		return newReplay(env, st, p)
 	}
@@ -335,6 +337,8 @@ type group struct {
 	Units []source.Unit `json:"units"`
 	// Buckets is into how many the changes of the task are cut, where that is no part of the plan's settings.
 	Buckets int `json:"buckets,omitempty"`
+	// Through are the last entries of a log, by group, that its units are of.
+	Through []source.LogSpan `json:"through,omitempty"`
 }
 
 // fairShare lowers the size of a task so that a source too small for several tasks still keeps least workers busy.
@@ -374,7 +378,7 @@ func changeGroups(src source.Source, bytes int64, least int, images bool) []json
 	}
 	var tasks []json.RawMessage
 	for _, units := range groupUnits(units, bytes, least) {
-		tasks = append(tasks, marshal(group{units, buckets}))
+		tasks = append(tasks, marshal(group{Units: units, Buckets: buckets}))
 	}
 	return tasks
 }

@@ -86,7 +86,7 @@ func (j *copyJob) version(ctx context.Context, c *plan.Committing, set *dataset.
 	if len(widen) == 0 { // else not all that it adds is of that moment
 		j.noteMoment(v.Extra, src, made)
 	}
-	return v, nil
+	return v, j.noteArchived(ctx, set, v.Extra, made)
 }
 
 func partitionPath(name string) string {

@@ -71,6 +71,7 @@ type LogSpan struct {
 // LogInfo is what is known of a window once it was found.
 type LogInfo struct {
 	Table   string // name
+	Region  string // of the stream
 	View    feed.View
 	Kinesis bool
 	Spans   []LogSpan // by group: all entries that were looked at
@@ -117,7 +118,7 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 	}
 	l := s.log
 	s.spec.Kind = KindIncremental
-	s.info = Info{Kind: KindIncremental, Form: DynamoDBJSON, URL: at.String(), Bytes: 0, Log: &LogInfo{Table: l.Table, View: l.View, Kinesis: l.Kinesis}}
+	s.info = Info{Kind: KindIncremental, Form: DynamoDBJSON, URL: at.String(), Bytes: 0, Log: &LogInfo{Table: l.Table, Region: RegionOf(l.Stream), View: l.View, Kinesis: l.Kinesis}}
 	if wish.Deleted {
 		s.spec.Kind, s.info.Kind = KindLog, KindLog
 	}
@@ -139,6 +140,15 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 	}
 	s.info.Items, s.info.Bytes = window.Items, window.Bytes
 	return s, nil
+}
+
+// RegionOf is the Region of an ARN.
+func RegionOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 5)
+	if len(parts) < 5 {
+		return ""
+	}
+	return parts[3]
 }
 
 // prepare checks the filters.

@@ -190,7 +190,7 @@ func (st *logStream) records(b *item.Changes, lines []byte) error {
 		if r.Event == 0 || at <= st.span.From || at > st.span.To {
 			continue
 		}
-		c := item.Change{Key: r.Keys, New: r.New, Old: r.Old, Micros: at, Line: uint32(i)}
+		c := item.Change{Key: r.Keys, New: r.New, Old: r.Old, Micros: at, Line: uint32(i), Service: r.Service && r.Event == feed.Remove}
 		if st.wants(b, c, r) {
 			b.List = append(b.List, c)
 		}
