@@ -203,7 +203,7 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "errors only")
 	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
 	_ = p.MarkHidden("cpu-profile")
-	root.AddCommand(a.exportCommand(), a.followCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.backupCommand(), a.restoreCommand(), a.replayCommand(), a.archiveCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
+	root.AddCommand(a.exportCommand(), a.followCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.backupCommand(), a.restoreCommand(), a.replayCommand(), a.archiveCommand(), a.recallCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
 		a.benchCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root
 }

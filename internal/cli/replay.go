@@ -14,9 +14,8 @@ import (
 
 // windowFlags say which records of a change log are meant.
 type windowFlags struct {
-	log         source.LogSpec
-	key, values string
-	names       string
+	log source.LogSpec
+	key string
 }
 
 func (f *windowFlags) add(cmd *cobra.Command) {
@@ -25,9 +24,7 @@ func (f *windowFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.log.ToText, "to", "", "changes up to and with this time (default: the end of the log)")
 	p.StringVar(&f.key, "key", "", `changes of this key alone: {"pk":{"S":"a"}}`)
 	p.StringSliceVar(&f.log.Ops, "op", nil, "changes of these kinds alone: put (insert, modify), delete (ttl, app-delete)")
-	p.StringVar(&f.log.Filter, "where", "", "changes for which this DynamoDB filter expression holds, of what an item became, or was when it was deleted: 'price > :p'")
-	p.StringVar(&f.values, "values", "", `values of the expression in DynamoDB JSON: {":p":{"N":"10"}}`)
-	p.StringVar(&f.names, "names", "", `names of the expression as JSON: {"#s":"status"}`)
+	p.StringVar(&f.log.Where, "where", "", "changes for which this expression holds, as of --step filter: 'price > 10'")
 	p.BoolVar(&f.log.AcceptCompacted, "accept-compacted", false, "take a window in which changes are missing, with the final states that stand for them, where they do")
 	choices(cmd, "op", source.Ops...)
 }
@@ -40,13 +37,7 @@ func (f *windowFlags) spec() (source.LogSpec, error) {
 		}
 		l.Key = json.RawMessage(f.key)
 	}
-	of := sourceFlags{names: f.names, values: f.values}
-	var err error
-	l.Names, l.Values, err = of.placeholders()
-	if err == nil && l.Filter == "" && (l.Names != nil || l.Values != nil) {
-		err = usage("--names and --values go with --where")
-	}
-	return l, err
+	return l, nil
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -130,7 +121,7 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
 
 // retry is replay of dead letters: an import of their items.
 func (a *app) retry(cmd *cobra.Command, env *job.Env, from string, window *windowFlags, wish *job.ReplayWish) error {
-	for _, flag := range []string{"from", "to", "key", "op", "where", "values", "names", "accept-compacted", "revert", "every", "version-attribute", "yes"} {
+	for _, flag := range []string{"from", "to", "key", "op", "where", "accept-compacted", "revert", "every", "version-attribute", "yes"} {
 		if cmd.Flags().Changed(flag) {
 			return usage("--%s is of a change log; %s holds dead letters, whose items are tried again", flag, from)
 		}

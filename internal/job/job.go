@@ -199,6 +199,8 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newBackup(env, st, p)
 	case verbRestore:
 		return newRestore(env, st, p)
+	case verbMove:
+		return newMove(env, st, p)
 	case verbReconcile:
 		return newReconcile(env, st, p)
 	case verbReplay:

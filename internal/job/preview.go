@@ -37,7 +37,7 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Type: "preview", Verb: strings.TrimSuffix(r.Spec.Verb, "-native"), Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
+	p := &Preview{Type: "preview", Verb: strings.TrimSuffix(strings.TrimSuffix(r.Spec.Verb, "-native"), "-where"), Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
 	var names []string
 	for _, src := range r.sources {
 		info := src.Info()

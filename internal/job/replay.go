@@ -168,7 +168,7 @@ func (j *replayJob) count(ctx context.Context, src source.Source) (*counted, err
 	keys := j.inner.table.desc.Keys
 	var key []byte
 	for _, u := range src.(source.Changer).ChangeUnits() {
-		in, err := src.(source.Changer).Changes(ctx, u, source.ReadOptions{})
+		in, err := src.(source.Changer).Changes(ctx, u, source.ReadOptions{Rejects: ignoreReject})
 		if err != nil {
 			return nil, err
 		}

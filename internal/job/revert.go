@@ -39,6 +39,7 @@ type reverting struct {
 	reads *dynamo.Governor
 	write *dynamo.Governor
 	lines *deadLetters
+	since string // when items may have changed, for people
 
 	mu  sync.Mutex
 	res revertResult
@@ -75,7 +76,7 @@ func (j *replayJob) revertTask(ctx context.Context, a *plan.Attempt) (json.RawMe
 		return nil, err
 	}
 	defer m.close()
-	t := &reverting{j: j, a: a, lines: newLines(ctx, a, "conflicts")}
+	t := &reverting{j: j, a: a, lines: newLines(ctx, a, "conflicts"), since: "after the window"}
 	defer t.lines.abandon()
 	if t.reads, err = j.readGovernor(); err != nil {
 		return nil, err
@@ -211,7 +212,7 @@ func (t *reverting) one(ctx context.Context, key item.Item, e *ends, found item.
 		t.count(func(r *revertResult) { r.Unchanged++ })
 		return nil
 	case !equalItems(found, after):
-		return t.conflict(key, before, after, found, "the item changed after the window")
+		return t.conflict(key, before, after, found, "the item changed "+t.since)
 	}
 	cond := missing(t.j.inner.table.desc.Keys)
 	if after.Tape != nil {
@@ -264,7 +265,7 @@ func (t *reverting) put(ctx context.Context, key, before, after item.Item, cond 
 			t.count(func(r *revertResult) { r.Unchanged++ })
 			return nil
 		}
-		return t.conflict(key, before, after, found, "the item changed while it was reverted")
+		return t.conflict(key, before, after, found, "the item changed while it was written")
 	case isPoison(err):
 		return t.conflict(key, before, after, after, fault.Reason(err))
 	default:

@@ -14,10 +14,10 @@ import (
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/codec/ddbjson"
 	"dynaferry/internal/dynamo"
-	"dynaferry/internal/expression"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/step"
 	"dynaferry/internal/world"
 )
 
@@ -45,11 +45,9 @@ type LogSpec struct {
 	// After are the last entries, by group, that are not wanted: what an archive has had already.
 	After []LogSpan `json:"after,omitempty"`
 
-	Key    json.RawMessage   `json:"key,omitempty"` // records of this key alone, in DynamoDB JSON
-	Ops    []string          `json:"ops,omitempty"` // any of these
-	Filter string            `json:"filter,omitempty"`
-	Names  map[string]string `json:"names,omitempty"`
-	Values json.RawMessage   `json:"values,omitempty"`
+	Key   json.RawMessage `json:"key,omitempty"`   // records of this key alone, in DynamoDB JSON
+	Ops   []string        `json:"ops,omitempty"`   // any of these
+	Where string          `json:"where,omitempty"` // an expression of package step that holds of the change
 
 	// AcceptCompacted takes windows in which records are missing, with the final states that healed them.
 	AcceptCompacted bool `json:"acceptCompacted,omitempty"`
@@ -87,7 +85,7 @@ type log struct {
 	info   Info
 	log    *changelog.Log
 	key    []byte // canonical, of Spec.Log.Key
-	filter *expression.Condition
+	filter *step.Chain
 	units  []Unit
 }
 
@@ -176,18 +174,13 @@ func (s *log) prepare() (err error) {
 			return fault.Hint(fault.New(fault.User, "--key: %w", err), `give the whole key as DynamoDB JSON: {"pk":{"S":"a"},"sk":{"N":"1"}}`)
 		}
 	}
-	if o.Filter == "" {
+	if o.Where == "" {
 		return nil
 	}
-	values, err := ParseValues(o.Values)
-	if err != nil {
-		return err
-	}
-	scope := expression.NewScope(o.Names, values)
-	if s.filter, err = scope.Condition(expression.Filter, o.Filter); err != nil {
+	if s.filter, err = step.Parse([]string{"filter " + o.Where}); err != nil {
 		return fmt.Errorf("--where: %w", err)
 	}
-	return scope.Done()
+	return nil
 }
 
 // writtenAfter is how much earlier than a record an entry may have been written by another clock of the service's.

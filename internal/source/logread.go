@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/codec"
@@ -15,22 +16,23 @@ import (
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/step"
 )
 
 // Changes implements Changer: records as changes, each with its running time, in the order of the log.
-func (s *log) Changes(ctx context.Context, u Unit, _ ReadOptions) (ChangeStream, error) {
-	return s.open(ctx, u)
+func (s *log) Changes(ctx context.Context, u Unit, o ReadOptions) (ChangeStream, error) {
+	return s.open(ctx, u, o)
 }
 
 // Read streams what records deleted.
-func (s *log) Read(ctx context.Context, u Unit, _ ReadOptions) (Stream, error) {
+func (s *log) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error) {
 	if !s.spec.Log.Deleted {
 		return nil, NotItems(s.info)
 	}
-	return s.open(ctx, u)
+	return s.open(ctx, u, o)
 }
 
-func (s *log) open(ctx context.Context, u Unit) (*logStream, error) {
+func (s *log) open(ctx context.Context, u Unit, o ReadOptions) (*logStream, error) {
 	if u.Log == nil {
 		return nil, fault.New(fault.Corrupt, "unit %d is of no log", u.Order)
 	}
@@ -41,7 +43,13 @@ func (s *log) open(ctx context.Context, u Unit) (*logStream, error) {
 	if s.key != nil {
 		r.Key = changelog.KeyHash(s.key)
 	}
-	st := &logStream{log: s, span: *u.Log}
+	st := &logStream{ctx: ctx, log: s, span: *u.Log, rejects: o.Rejects}
+	if s.filter != nil {
+		var err error
+		if st.filter, err = s.filter.Start(ctx, step.Env{}); err != nil {
+			return nil, fmt.Errorf("--where: %w", err)
+		}
+	}
 	st.next, st.stop = iter.Pull2(s.log.Read(ctx, r))
 	return st, nil
 }
@@ -64,10 +72,18 @@ type logStream struct {
 	page   feed.Page
 	parser ddbjson.Parser
 	key    []byte
+
+	ctx     context.Context // of Read: the filter's
+	filter  *step.Runner    // nil without one
+	judged  []step.Change
+	rejects codec.Rejects
 }
 
 // Close implements Stream.
 func (st *logStream) Close() error {
+	if st.filter != nil {
+		st.filter.Close()
+	}
 	st.stop()
 	return nil
 }
@@ -132,6 +148,9 @@ func (st *logStream) ReadChanges(b *item.Changes) error {
 			return fault.At(err, fault.Place{File: st.place()})
 		}
 		b.File, b.FirstLine = st.place(), st.line+1
+		if err := st.judge(b); err != nil {
+			return fault.At(err, fault.Place{File: st.place()})
+		}
 		st.line += int64(bytes.Count(lines, []byte{'\n'}))
 		if len(b.List) > 0 {
 			return nil
@@ -260,17 +279,46 @@ func (st *logStream) wants(b *item.Changes, c item.Change, r *feed.Record) bool 
 			return false
 		}
 	}
-	if st.log.filter == nil {
-		return true
+	return true
+}
+
+// judge keeps the changes for which the expression holds: of what an item became, or of one that was deleted, was. Those of which it
+// cannot tell are rejects.
+func (st *logStream) judge(b *item.Changes) error {
+	if st.filter == nil || len(b.List) == 0 {
+		return nil
 	}
-	row := c.New // what was deleted is asked as it was
-	if row == item.NoImage {
-		row = c.Old
+	st.judged = st.judged[:0]
+	for i, c := range b.List {
+		op := step.Modify
+		switch {
+		case c.New == item.NoImage:
+			op = step.Remove
+		case c.Old == item.NoImage && st.log.log.View.HasOld():
+			op = step.Insert
+		}
+		st.judged = append(st.judged, step.Change{Keys: c.Key, New: c.New, Old: c.Old, Facts: step.Facts{Op: op, Micros: c.Micros, Position: strconv.Itoa(i), TTL: c.Service}})
 	}
-	if row == item.NoImage {
-		row = c.Key
+	passed, err := st.filter.Changes(st.ctx, &b.Batch, st.judged, func(f step.Refusal) error {
+		r := codec.Reject{Place: fault.Place{File: b.File, Line: b.FirstLine + int64(f.Line)}, Raw: item.AppendCanonical(nil, f.Item), Err: fmt.Errorf("--where: %w", f.Reason)}
+		if st.rejects == nil {
+			return fault.At(r.Err, r.Place)
+		}
+		return st.rejects(r)
+	})
+	if err != nil {
+		return err
 	}
-	return st.log.filter.Match(b.Item(int(row)))
+	kept := b.List[:0]
+	for _, p := range passed {
+		i, err := strconv.Atoi(p.Position)
+		if err != nil {
+			return fault.New(fault.Bug, "a filter changed the position of a change: %w", err)
+		}
+		kept = append(kept, b.List[i])
+	}
+	b.List = kept
+	return nil
 }
 
 func (st *logStream) did(ops []string, c item.Change, r *feed.Record) bool {
