@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"reflect"
 	"strings"
 	"time"
 
@@ -24,7 +25,9 @@ type Info struct {
 	Keys    item.KeySchema `json:"keys,omitzero"` // none of a Kinesis stream of other things
 	View    feed.View      `json:"view"`
 	Groups  uint32         `json:"groups"` // chains, numbered from 0
-	Created time.Time      `json:"created"`
+	// Redact are the rules by which records were changed before they were written, as step.Redaction has them.
+	Redact  []string  `json:"redact,omitempty"`
+	Created time.Time `json:"created"`
 }
 
 // GroupsMax bounds the chains of a log: their numbers have three digits.
@@ -39,7 +42,7 @@ type Log struct {
 }
 
 // Create makes a log below dir, or opens the one that is there. One that is of something else is an error of kind
-// Conflict. Repeating it is safe, and so is doing it in several processes at once.
+// Conflict; the rules of Redact are the log's own where info has none. Repeating it is safe, and so is doing it in several processes at once.
 func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, error) {
 	info.Version = formatVersion
 	if info.Groups == 0 || info.Groups > GroupsMax {
@@ -60,7 +63,10 @@ func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, er
 	mine, theirs := info, l.Info
 	mine.Created, theirs.Created = time.Time{}, time.Time{}
 	mine.Stream, theirs.Stream = "", "" // the log of a table goes on with its next stream, across a gap
-	if mine != theirs {
+	if len(mine.Redact) == 0 {
+		mine.Redact = theirs.Redact // whoever goes on keeps them: what was hidden stays so
+	}
+	if !reflect.DeepEqual(mine, theirs) {
 		return nil, fault.Hint(fault.New(fault.Conflict, "%s is the log of %+v, not of %+v", l.place(infoName(dir)).File, theirs, mine),
 			"follow into another place, or with the settings of the log that is there")
 	}

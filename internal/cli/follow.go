@@ -41,6 +41,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.Uint32Var(&w.Groups, "groups", 1, "chains of a log that is made; several processes share them")
 	p.DurationVar(&w.Capture.Freshness, "freshness", 4*time.Second, "from a write to the log, at most, when nothing is in the way")
 	p.IntVar(&w.Capture.ReadBudget, "read-budget", 0, "instead of --freshness: calls an hour for an idle shard, 60 for one a minute")
+	p.StringArrayVar(&w.Redact, "redact", nil, "keep attributes out of the log, which is for ever: 'drop ssn', 'hash email key=env:NAME' or 'token card.number key=file:PATH'; may be repeated")
 	p.BoolVar(&w.Capture.StopAtGap, "stop-at-gap", false, "end when the stream has lost changes, instead of going on behind the gap")
 	p.BoolVar(&w.Deliver.AcceptGaps, "accept-gaps", false, "deliver what comes behind gaps that are not healed")
 	p.DurationVar(&w.Idle, "exit-when-idle", 0, "end when nothing came for so long and all that came is delivered (default: never)")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"dynaferry/internal/blob"
@@ -78,6 +80,15 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 			ts.Check(err)
 			_, err = lake.Put(context.Background(), args[1], []byte(ts.ReadFile(args[0])), blob.PutOptions{})
 			ts.Check(err)
+		},
+		// "holds PREFIX TEXT": an object of the bucket lake below the prefix has the text, in its bytes or in what they unpack to.
+		"holds": func(ts *testscript.TestScript, neg bool, args []string) {
+			if len(args) != 2 {
+				ts.Fatalf("usage: [!] holds PREFIX TEXT")
+			}
+			lake, err := buckets(context.Background(), "lake")
+			ts.Check(err)
+			ts.Check(holds(lake, args[0], args[1], !neg))
 		},
 		// "remove NAME": an object of the bucket lake is gone.
 		"remove": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -198,4 +209,41 @@ func sameLines(ts *testscript.TestScript, neg bool, args []string) {
 	if (len(differ) > 0) != neg {
 		ts.Fatalf("lines differ:\n%s", strings.Join(differ, "\n"))
 	}
+}
+
+// holds looks for a text in all objects below a prefix, and in every zstd frame that begins anywhere in them.
+func holds(b blob.Bucket, prefix, text string, want bool) error {
+	dec, err := zstd.NewReader(nil)
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	objects, found := 0, ""
+	for info, err := range b.List(context.Background(), prefix, "") {
+		if err != nil {
+			return err
+		}
+		data, _, err := blob.ReadAll(context.Background(), b, info.Name, 1<<26)
+		if err != nil {
+			return err
+		}
+		objects++
+		has := bytes.Contains(data, []byte(text))
+		for at := 0; at < len(data); at++ {
+			n := bytes.Index(data[at:], []byte{0x28, 0xB5, 0x2F, 0xFD})
+			if n < 0 {
+				break
+			}
+			at += n
+			unpacked, _ := dec.DecodeAll(data[at:], nil)
+			has = has || bytes.Contains(unpacked, []byte(text))
+		}
+		if has {
+			found = info.Name
+		}
+	}
+	if objects == 0 || want != (found != "") {
+		return fmt.Errorf("%q in %d objects below %s: %q", text, objects, prefix, found)
+	}
+	return nil
 }

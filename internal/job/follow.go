@@ -17,6 +17,7 @@ import (
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/step"
 	"dynaferry/internal/world"
 )
 
@@ -34,6 +35,9 @@ type FollowWish struct {
 	Groups       uint32         // of a log that is made: 1
 	Capture      capture.Options
 	LogObjects   blob.Settings // how segments are stored
+
+	// Redact are rules of step.Redaction: what they name is never in the log. None are those of the log that is there.
+	Redact []string
 
 	// From is where the delivery begins, once: now, trim-horizon, a time, or positions SHARD:NUMBER. None is all that is in the log.
 	From     []string
@@ -54,7 +58,9 @@ type Follow struct {
 	shards int
 	log    *changelog.Log
 	dest   *world.Location
-	bell   delivery.Bell
+	// redaction is what happens to records before they are written; nil is nothing.
+	redaction *step.Redaction
+	bell      delivery.Bell
 
 	rates     capture.Rates
 	captured  capture.Metrics
@@ -79,11 +85,21 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 		return nil, err
 	}
 	f := &Follow{env: env, wish: w, began: time.Now()}
+	redaction, err := step.ParseRedaction(w.Redact)
+	if err != nil {
+		return nil, err
+	}
 	keys, err := f.source(ctx, from)
 	if err != nil {
 		return nil, err
 	}
+	if err := redaction.CheckKeys(keys); err != nil {
+		return nil, err
+	}
 	if err := f.places(ctx, keys); err != nil {
+		return nil, err
+	}
+	if err := f.redact(); err != nil {
 		return nil, err
 	}
 	shards, err := f.client.Shards(ctx, f.stream.ARN, "")
@@ -190,8 +206,27 @@ func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 		return err
 	}
 	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
-		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Created: f.began.UTC().Truncate(time.Second)})
+		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})
 	return err
+}
+
+// redact readies the rules that the log was made with. From here on no record is written that they were not applied to.
+func (f *Follow) redact() error {
+	if len(f.log.Redact) == 0 {
+		return nil
+	}
+	var err error
+	if f.redaction, err = step.ParseRedaction(f.log.Redact); err != nil {
+		return err
+	}
+	if err := f.redaction.CheckKeys(f.log.Keys); err != nil {
+		return err
+	}
+	if err := f.redaction.Start(step.Env{}); err != nil {
+		return err
+	}
+	f.wish.Capture.Redact = f.redaction.Record
+	return nil
 }
 
 // Start tells what is about to happen, and what it costs.
