@@ -206,7 +206,7 @@ func (s *log) find(ctx context.Context, w *Window) error {
 	}
 	if info := s.info.Log; len(info.Gaps) > 0 && !o.AcceptCompacted {
 		what := "and nothing stands for them yet"
-		hint := "close the gap first: dynaferry follow … --heal; or take the window as it is: --accept-compacted"
+		hint := fmt.Sprintf("dynaferry inspect %s shows what is missing; --accept-compacted takes the window as it is", s.at)
 		if len(info.Compacted) > 0 {
 			what, hint = "final states alone stand for some of them: "+strings.Join(info.Compacted, ", "), "take final states for history: --accept-compacted"
 		}
