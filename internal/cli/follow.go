@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type followFlags struct {
 	objects    objectFlags
 	enable     string
 	bufferSize string
+	delimiter  string
 	partition  []string
 	schema     string
 	listen     string
@@ -36,7 +38,7 @@ var views = map[string]feed.View{"new-and-old": feed.BothImages, "new": feed.New
 func (f *followFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
 	w, d := &f.wish, &f.wish.Delivery
-	p.StringVar(&w.Log, "log", "", "address of the change log (default: DEST/_dynaferry/log); without DEST only the log is written")
+	p.StringVar(&w.Log, "log", "", "address of the change log (default: DEST/_dynaferry/log; a stream and - need it); without DEST only the log is written")
 	p.StringVar(&f.enable, "enable-stream", "", "turn the table's stream on if it has none: new-and-old, new, old or keys")
 	p.Uint32Var(&w.Groups, "groups", 1, "chains of a log that is made; several processes share them")
 	p.DurationVar(&w.Capture.Freshness, "freshness", 4*time.Second, "from a write to the log, at most, when nothing is in the way")
@@ -48,13 +50,14 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.listen, "listen", "", "serve /metrics and /healthz at this address of this machine, for instance 127.0.0.1:9464")
 
 	p.StringArrayVar(&w.From, "from", nil, "where the delivery begins, decided by its first run: now, trim-horizon, a time (2026-01-31T18:00:00Z, -90m) or, once a shard, a position SHARD:NUMBER (default: all that is in the log)")
-	p.StringVar(&d.Name, "name", "changes", "of the delivery: several may go on from one log")
+	p.StringVar(&d.Name, "name", "", "of the delivery: several may go on from one log (default: changes; of streams kinesis-STREAM, firehose-STREAM, stdout)")
 	p.Var(text(&d.Form, string(delivery.DynamoDBJSON)), "format", "dynamodb-json (records as the stream gives them), json, csv or parquet")
 	p.Var(text(&d.Images, string(delivery.Changes)), "images", "new (items as they are now), both, or changes (what happened, and the item)")
 	p.StringVar(&d.Compression, "compression", "", "gzip, zstd or none; of parquet zstd, snappy, gzip or none (default: gzip, of parquet zstd)")
 	p.IntVar(&d.Level, "level", 0, "of compression (default: the codec's own)")
-	p.StringVar(&f.bufferSize, "buffer-size", "64MiB", "records before compression that make a file")
-	p.DurationVar(&w.Deliver.Interval, "buffer-interval", time.Minute, "how long records wait for others; the first after a rest does not")
+	p.StringVar(&f.bufferSize, "buffer-size", "", "records before compression that make a file (default: 64MiB), or are sent before it is noted that they were (default: 4MiB)")
+	p.DurationVar(&w.Deliver.Interval, "buffer-interval", 0, "how long records wait for others; the first after a rest does not (default: 1m, of streams 1s)")
+	p.StringVar(&f.delimiter, "delimiter", "", "behind each record of a stream: newline or none (default: newline; of Kinesis none)")
 	p.StringVar(&d.Prefix, "prefix", "", "of file names, with Firehose's expressions: 'year=!{timestamp:yyyy}/kind=!{partitionKeyFromQuery:kind}/'")
 	p.StringVar(&d.ErrorPrefix, "error-prefix", "", "of what steps refuse, in Firehose's error layout: 'failed/!{firehose:error-output-type}/' (default: dead letters)")
 	p.StringVar(&d.TimeZone, "time-zone", "UTC", "of timestamps in prefixes, by IANA name")
@@ -67,6 +70,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	f.objects.add(cmd)
 	choices(cmd, "enable-stream", "new-and-old", "new", "old", "keys")
 	choices(cmd, "format", "dynamodb-json", "json", "csv", "parquet")
+	choices(cmd, "delimiter", "newline", "none")
 	choices(cmd, "images", "new", "both", "changes")
 	choices(cmd, "compression", "gzip", "zstd", "snappy", "none")
 	choices(cmd, "partition-time", "change", "capture")
@@ -94,8 +98,18 @@ func (f *followFlags) settings(cmd *cobra.Command, given []string) (w job.Follow
 	if w.Capture.ReadBudget > 0 {
 		w.Capture.Freshness = 0
 	}
-	if w.Delivery.BufferBytes, err = parseBytes(f.bufferSize); err != nil {
-		return w, usage("--buffer-size %q: %w", f.bufferSize, err)
+	if f.bufferSize != "" {
+		if w.Delivery.BufferBytes, err = parseBytes(f.bufferSize); err != nil {
+			return w, usage("--buffer-size %q: %w", f.bufferSize, err)
+		}
+	}
+	switch f.delimiter {
+	case "":
+	case "newline", "none":
+		newline := f.delimiter == "newline"
+		w.Newline = &newline
+	default:
+		return w, usage("--delimiter %q: it is newline or none", f.delimiter)
 	}
 	if w.Objects, err = f.objects.settings(); err != nil {
 		return w, err
@@ -151,11 +165,18 @@ or --accept-gaps says to go on.
 
 SOURCE is dynamodb://TABLE or kinesis://STREAM. Without DEST only the log is written, to --log.
 
+DEST may also be an actual stream, firehose://STREAM or kinesis://STREAM, or - for stdout: a line of JSON a record. These have no
+memory of what they took, so there each record comes at least once: a crash, or an answer that is lost, repeats some. Records of
+one item keep their order (Firehose promises none). How far it is stands with the log, which --log names. A record that the service
+can never take goes to the dead letters there.
+
 Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 dead letters or gaps, 5 conflict, 130 interrupted (nothing is lost).`,
 		Example: `  dynaferry follow dynamodb://Orders s3://lake/orders --enable-stream new-and-old
   dynaferry follow dynamodb://Orders s3://lake/orders --format parquet --buffer-size 128MiB --buffer-interval 5m
   dynaferry follow dynamodb://Orders s3://lake/orders --prefix 'day=!{timestamp:yyyy-MM-dd}/' --format json
-  dynaferry follow kinesis://orders-changes --log s3://lake/orders-log --key id`,
+  dynaferry follow kinesis://orders-changes --log s3://lake/orders-log --key id
+  dynaferry follow dynamodb://Orders firehose://orders --log s3://lake/orders-log
+  dynaferry follow dynamodb://Orders - --log s3://lake/orders-log --format json | jq .`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if len(given) == 1 && f.wish.Log != "" {
 				return nil
@@ -179,13 +200,17 @@ func (a *app) follow(cmd *cobra.Command, f *followFlags, given []string) error {
 		return err
 	}
 	wish.Capture.MemoryBytes = env.Memory / 2
+	report := a.out
+	if wish.Stdout = a.out; wish.Dest == job.Stdout {
+		report = a.err // the result is the records
+	}
 	ctx := cmd.Context()
 	follower, err := job.NewFollow(ctx, env, wish)
 	if err != nil {
 		return err
 	}
 	if start := follower.Start(); a.flags.json {
-		if err := a.printJSON(a.out, start); err != nil {
+		if err := a.printJSON(report, start); err != nil {
 			return err
 		}
 	} else {
@@ -201,10 +226,10 @@ func (a *app) follow(cmd *cobra.Command, f *followFlags, given []string) error {
 	if err != nil {
 		return err
 	}
-	return a.showFollow(ctx, follower.Status())
+	return a.showFollow(ctx, report, follower.Status())
 }
 
-func (a *app) showFollow(ctx context.Context, s job.FollowStatus) error {
+func (a *app) showFollow(ctx context.Context, out io.Writer, s job.FollowStatus) error {
 	if s.Gaps > 0 || s.Delivered != nil && s.Delivered.Refused > 0 {
 		a.code = exitPartial
 	}
@@ -212,22 +237,27 @@ func (a *app) showFollow(ctx context.Context, s job.FollowStatus) error {
 		a.code = exitInterrupted
 	}
 	if a.flags.json {
-		return a.printJSON(a.out, s)
+		return a.printJSON(out, s)
 	}
-	fmt.Fprintf(a.out, "%s\n  captured   %s in %d entries, %s\n", s.Log, countText(s.Records), s.Entries, bytesText(s.LogBytes))
+	fmt.Fprintf(out, "%s\n  captured   %s in %d entries, %s\n", s.Log, countText(s.Records), s.Entries, bytesText(s.LogBytes))
 	if d := s.Delivered; d != nil {
-		fmt.Fprintf(a.out, "%s\n  visible    %s in %d files, %s\n", s.Destination, countText(d.Records-d.Dropped-d.Refused), d.Files, bytesText(d.Bytes))
+		kept := countText(d.Records - d.Dropped - d.Refused)
+		if d.Sent {
+			fmt.Fprintf(out, "%s\n  sent       %s, %s\n", s.Destination, kept, bytesText(d.Bytes))
+		} else {
+			fmt.Fprintf(out, "%s\n  visible    %s in %d files, %s\n", s.Destination, kept, d.Files, bytesText(d.Bytes))
+		}
 		if d.Dropped > 0 {
-			fmt.Fprintf(a.out, "  dropped    %s\n", countText(d.Dropped))
+			fmt.Fprintf(out, "  dropped    %s\n", countText(d.Dropped))
 		}
 		if d.Refused > 0 {
-			fmt.Fprintf(a.out, "  refused    %s, in dead letters\n", countText(d.Refused))
+			fmt.Fprintf(out, "  refused    %s, in dead letters\n", countText(d.Refused))
 		}
 	}
 	if s.Gaps > 0 {
-		fmt.Fprintf(a.out, "  gaps       %d\n", s.Gaps)
+		fmt.Fprintf(out, "  gaps       %d\n", s.Gaps)
 	}
-	fmt.Fprintf(a.out, "  calls      %d, about $%.4f so far\n", s.Calls, s.USD)
+	fmt.Fprintf(out, "  calls      %d, about $%.4f so far\n", s.Calls, s.USD)
 	return nil
 }
 

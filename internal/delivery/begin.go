@@ -22,10 +22,10 @@ type Begin struct {
 	Before []string `json:"before,omitempty"`
 }
 
-// Began tells where the delivery of a name in a destination begins; decided is false when it has no epoch yet.
-func Began(ctx context.Context, b blob.Bucket, dest, name string) (begin *Begin, decided bool, err error) {
-	set(&name, nameDefault)
-	last, err := newLedger(b, dest, name).last(ctx)
+// Began tells where a delivery into dest, as of Options.Dir, begins; decided is false when it has no epoch yet.
+func Began(ctx context.Context, b blob.Bucket, dest string, s Settings) (begin *Begin, decided bool, err error) {
+	set(&s.Name, nameDefault)
+	last, err := ledgerOf(b, dest, &s).last(ctx)
 	if err != nil || last == nil {
 		return nil, false, err
 	}

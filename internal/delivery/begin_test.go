@@ -48,7 +48,7 @@ func TestBegin(t *testing.T) {
 			if slices.Sort(want); !slices.Equal(allLines(t, dst), want) || asked != 1 {
 				t.Errorf("%d lines are visible, %d were to be; asked %d times", len(allLines(t, dst)), len(want), asked)
 			}
-			begin, decided, err := Began(t.Context(), dst, "", "")
+			begin, decided, err := Began(t.Context(), dst, "", Settings{})
 			if must(t, err); !decided || begin.Time != c.begin.Time || fmt.Sprint(begin.Behind) != fmt.Sprint(c.begin.Behind) {
 				t.Errorf("the epochs say %+v", begin)
 			}

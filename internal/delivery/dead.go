@@ -21,7 +21,11 @@ type deadLetters struct {
 
 func newDeadLetters(s *spanWork) *deadLetters {
 	e := s.epoch
-	return &deadLetters{name: path.Join(dataset.Hidden, "dead-letters", fmt.Sprintf("%s-%012d-%04d.dead", e.Settings.Name, e.N, s.n))}
+	folder := path.Join(dataset.Hidden, "dead-letters")
+	if e.Settings.Into != "" {
+		folder = "dead-letters" // below the sink's own
+	}
+	return &deadLetters{name: path.Join(folder, fmt.Sprintf("%s-%012d-%04d.dead", e.Settings.Name, e.N, s.n))}
 }
 
 // letter is a line of a file of dead letters (docs/formats/dead-letters.md).

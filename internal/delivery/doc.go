@@ -11,7 +11,10 @@
 // became of changes in steps that are not pure (outcomes/<N>/). The format is docs/formats/delivery.md, the reasons
 // decision 0021.
 //
-// Package job uses it; it imports changelog, commit, column, the codecs, dataset, blob, feed, item, fault and planted.
+// With Settings.Into the records of an epoch go to a Sink in the place of files, a stream or who reads stdout, each at least
+// once; the epochs are the same and stand with the log.
+//
+// Package job uses it; it imports changelog, commit, column, the codecs, dataset, blob, feed, outlet, item, fault and planted.
 //
 //	err := delivery.Run(ctx, log, bucket, delivery.Settings{Form: delivery.Parquet, BufferBytes: 64 << 20},
 //		delivery.Options{Dir: "orders", Interval: time.Second, Bell: bell}) // until ctx ends, or a typed error

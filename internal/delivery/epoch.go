@@ -65,6 +65,7 @@ type Done struct {
 	Records int64            `json:"records"`           // of the log
 	Dropped int64            `json:"dropped,omitempty"` // that made no row: by a step, or deletions where only new images are asked for
 	Refused int64            `json:"refused,omitempty"` // that are in files with Refused set
+	Bytes   int64            `json:"bytes,omitempty"`   // of lines that a Sink took
 	Misfits map[string]int64 `json:"misfits,omitempty"` // values in the catch-all column, by "path: reason"
 }
 

@@ -33,12 +33,15 @@ type Options struct {
 	// Transform makes steps of Settings.Steps, and of those that an unfinished epoch has. It is needed where there are any.
 	Transform func(steps []string) (Transform, error)
 
+	// Sink takes the records of epochs with Settings.Into; needed where that is set. Then the bucket and Dir are the log's.
+	Sink Sink
+
 	Progress *Progress // counts along; may be nil
 	Commit   commit.Options
 	// Retry is the longest pause between two tries when something is unavailable; 0 is 30 s.
 	Retry time.Duration
-	// Patience is how long the process that decided an epoch may take to finish it before others help; 0 is 10 s. Where
-	// several run, one makes the files and the others stand by.
+	// Patience is how long the process that decided an epoch may take to finish it before others help; 0 is 10 s, with a Sink
+	// a minute, since help repeats records. Where several run, one makes the files and the others stand by.
 	Patience time.Duration
 }
 
@@ -51,6 +54,10 @@ func (o Options) filled() Options {
 		o.Progress = new(Progress)
 	}
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
+	if o.Sink != nil {
+		o.Patience = cmp.Or(o.Patience, time.Minute)
+		o.Workers = 1 // spans go one after the other: a key's order
+	}
 	o.Patience = cmp.Or(o.Patience, 10*time.Second)
 	return o
 }
@@ -100,7 +107,7 @@ func (b *Bell) Wait() <-chan struct{} {
 
 // Progress counts what a run has delivered, for metrics. Times are µs since 1970.
 type Progress struct {
-	Epochs, Files, Bytes atomic.Int64 // Bytes of files
+	Epochs, Files, Bytes atomic.Int64 // Bytes of files, or of what a Sink took
 	Records              atomic.Int64 // of the log
 	Dropped, Refused     atomic.Int64
 	Misfits              atomic.Int64
@@ -140,6 +147,7 @@ func (p *Progress) finished(d *Done) {
 	p.Records.Add(d.Records)
 	p.Dropped.Add(d.Dropped)
 	p.Refused.Add(d.Refused)
+	p.Bytes.Add(d.Bytes)
 	for _, f := range d.Files {
 		p.Files.Add(1)
 		p.Bytes.Add(f.Size)

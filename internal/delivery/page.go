@@ -44,6 +44,11 @@ type piece struct {
 	batch  item.Batch
 	lines  []byte
 	n      int64
+
+	// With Settings.Into: by row the change that it is of, and by line where it ends and its key.
+	from []int
+	ends []int
+	keys []string
 }
 
 // refusal is a record that cannot pass, and why.
@@ -139,6 +144,7 @@ func clonePosition(p feed.Position) feed.Position {
 func (p *page) form(e *Epoch, x *prefixes) {
 	for i := range p.pieces {
 		p.pieces[i].batch.Rows, p.pieces[i].lines, p.pieces[i].n = p.pieces[i].batch.Rows[:0], p.pieces[i].lines[:0], 0
+		p.pieces[i].from = p.pieces[i].from[:0]
 	}
 	p.pieces, p.at, p.cached = p.pieces[:0], -1, ""
 	p.shape.images = e.Settings.Images
@@ -166,6 +172,9 @@ func (p *page) form(e *Epoch, x *prefixes) {
 			continue
 		}
 		to.n++
+		if e.Settings.Into != "" {
+			to.from = append(to.from, i)
+		}
 		switch {
 		case text:
 			to.lines, _ = p.shape.line(to.lines, c)

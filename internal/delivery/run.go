@@ -35,7 +35,7 @@ func Run(ctx context.Context, log *changelog.Log, dst blob.Bucket, s Settings, o
 	if err != nil {
 		return err
 	}
-	r := &runner{log: log, set: s, o: &o, l: newLedger(dst, o.Dir, s.Name), impure: transform != nil && !transform.Pure()}
+	r := &runner{log: log, set: s, o: &o, l: ledgerOf(dst, o.Dir, &s), impure: transform != nil && !transform.Pure()}
 	if o.Once {
 		if r.tails, err = r.logTails(ctx); err != nil {
 			return err
@@ -190,6 +190,10 @@ func (r *runner) fits(e *Epoch) error {
 	if e.Log != r.logID() {
 		return fault.Hint(fault.At(fault.New(fault.Conflict, "what is delivered there is the log of %s of %s, not the one of %s of %s", e.Log.Table,
 			e.Log.Created.Format(time.RFC3339), r.log.Table, r.log.Created.Format(time.RFC3339)), at), "deliver into another place, or under another --name")
+	}
+	if e.Settings.Into != r.set.Into {
+		return fault.Hint(fault.At(fault.New(fault.Conflict, "what is delivered there goes into %s, not into %s", e.Settings.Into, r.set.Into), at),
+			"go on with %s, or under another --name", e.Settings.Into)
 	}
 	if e.Settings.Form != r.set.Form || e.Settings.Images != r.set.Images {
 		return fault.Hint(fault.At(fault.New(fault.Conflict, "what is delivered there is %s with images %s, not %s with images %s", e.Settings.Form,

@@ -63,6 +63,8 @@ type Settings struct {
 	BufferBytes int64          `json:"bufferBytes"`       // of records before compression, at which a span is full: 64 MiB
 	Columns     *column.Schema `json:"columns,omitempty"` // Parquet: columns by wish, of the items' attributes
 	Keys        []string       `json:"keys,omitempty"`    // attributes whose columns come first
+	Into        string         `json:"into,omitempty"`    // address of the Sink that takes records in the place of files
+	Bare        bool           `json:"bare,omitempty"`    // records of a Sink do not end with a line feed
 	Steps       []string       `json:"steps,omitempty"`   // what Options.Transform makes of these is done to each change
 }
 
@@ -85,8 +87,13 @@ func (s Settings) filled() (Settings, *prefixes, error) {
 	set(&s.Clock, ChangeTime)
 	set(&s.BufferBytes, bufferBytesDefault)
 	if s.Compression == "" {
-		if s.Compression = string(compress.Gzip); s.Form == Parquet {
+		switch {
+		case s.Into != "":
+			s.Compression = string(compress.None)
+		case s.Form == Parquet:
 			s.Compression = string(parquet.Zstd)
+		default:
+			s.Compression = string(compress.Gzip)
 		}
 	}
 	if err := s.check(); err != nil {
@@ -128,6 +135,11 @@ func (s *Settings) check() error {
 	}
 	if s.BufferBytes < 1 || s.BufferBytes > bufferBytesMax {
 		return wrong("a buffer of %d bytes; 1 to %d", s.BufferBytes, bufferBytesMax)
+	}
+	if s.Into != "" {
+		if err := s.checkSink(); err != nil {
+			return err
+		}
 	}
 	if s.Columns != nil && s.Form != Parquet {
 		return wrong("columns are fixed of Parquet alone, not of %s", s.Form)

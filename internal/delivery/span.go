@@ -126,7 +126,9 @@ func (s *spanWork) loadParts(ctx context.Context, batch *changelog.Batch, order 
 				return err
 			}
 			if s.transform == nil {
-				p.form(s.epoch, s.prefixes)
+				if err := s.form(p); err != nil {
+					return err
+				}
 			}
 			coming <- p
 			return nil
@@ -141,7 +143,9 @@ func (s *spanWork) take(ctx context.Context, p *page) error {
 		if err := s.steps(ctx, p); err != nil {
 			return err
 		}
-		p.form(s.epoch, s.prefixes)
+		if err := s.form(p); err != nil {
+			return err
+		}
 	}
 	s.tally(p)
 	if err := s.dead.add(ctx, s, p.refused); err != nil {

@@ -47,13 +47,21 @@ func (l *ledger) finishEpoch(ctx context.Context, log *changelog.Log, e *Epoch, 
 	if w.transform, err = o.transform(e.Settings.Steps); err != nil {
 		return nil, fmt.Errorf("steps of epoch %d: %w", e.N, err)
 	}
+	if e.Settings.Into != "" && o.Sink == nil {
+		return nil, fault.New(fault.Bug, "epoch %d goes into %s, and nobody who takes it", e.N, e.Settings.Into)
+	}
 	switch e.Settings.Form {
 	case Parquet:
 		err = w.columns(ctx)
 	case CSV:
 		err = w.cells(ctx)
 	default:
-		err = w.spans(ctx, func(s *spanWork) maker { return lineMaker{s.work} })
+		err = w.spans(ctx, func(s *spanWork) maker {
+			if e.Settings.Into != "" {
+				return sinkMaker{s.work}
+			}
+			return lineMaker{s.work}
+		})
 	}
 	if errors.Is(err, errFinished) {
 		return l.done(ctx, e.N)

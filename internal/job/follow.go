@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 	"time"
@@ -27,8 +28,8 @@ const logFolder = "log"
 // FollowWish says what is followed, and where it goes.
 type FollowWish struct {
 	Source string // a table or a Kinesis stream
-	Dest   string // "" only captures
-	Log    string // address of the change log; "" is beside what is delivered
+	Dest   string // "" only captures; also a stream that takes records, or Stdout
+	Log    string // address of the change log; "" is beside files that are delivered
 
 	EnableStream feed.View      // turns the stream of a table on that has none; "" does not
 	Keys         item.KeySchema // of a Kinesis stream, which does not tell them
@@ -44,6 +45,8 @@ type FollowWish struct {
 	Delivery delivery.Settings
 	Deliver  delivery.Options
 	Objects  blob.Settings // how files are stored
+	Stdout   io.Writer     // of the destination Stdout
+	Newline  *bool         // whether records of a stream end with a line feed; nil is as is usual there
 
 	// Idle ends the run when nothing came for so long and all that came is delivered; 0 goes on for ever.
 	Idle time.Duration
@@ -57,7 +60,8 @@ type Follow struct {
 	stream *feed.Stream
 	shards int
 	log    *changelog.Log
-	dest   *world.Location
+	dest   *world.Location // of files, or with into the log's
+	into   delivery.Sink   // nil of files
 	// redaction is what happens to records before they are written; nil is nothing.
 	redaction *step.Redaction
 	bell      delivery.Bell
@@ -81,10 +85,13 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if w.Delivery.Steps, err = wholeSteps(w.Delivery.Steps); err != nil {
 		return nil, err
 	}
-	if err := w.Delivery.Check(); err != nil {
+	f := &Follow{env: env, wish: w, began: time.Now()}
+	if f.into, err = f.sink(ctx, from); err != nil {
 		return nil, err
 	}
-	f := &Follow{env: env, wish: w, began: time.Now()}
+	if err := f.wish.Delivery.Check(); err != nil {
+		return nil, err
+	}
 	redaction, err := step.ParseRedaction(w.Redact)
 	if err != nil {
 		return nil, err
@@ -107,7 +114,7 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 		return nil, err
 	}
 	f.shards = len(shards)
-	f.rates = capture.Derive(f.stream.Kinesis, w.Capture)
+	f.rates = capture.Derive(f.stream.Kinesis, f.wish.Capture)
 	return f, f.begin(ctx, shards)
 }
 
@@ -179,7 +186,7 @@ func (f *Follow) views(at world.Address) error {
 func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 	var at world.Address
 	var err error
-	if f.wish.Dest != "" {
+	if f.wish.Dest != "" && f.into == nil {
 		if at, err = world.Parse(f.wish.Dest); err != nil {
 			return err
 		}
@@ -204,6 +211,9 @@ func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 	}
 	if err := blob.ProbeConditional(ctx, loc.Bucket, loc.Prefix); err != nil {
 		return err
+	}
+	if f.into != nil {
+		f.dest = &loc
 	}
 	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
 		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})

@@ -31,7 +31,7 @@ func (f *Follow) begin(ctx context.Context, shards []feed.Shard) error {
 	if f.dest == nil {
 		return fault.Hint(fault.New(fault.User, "--from is where a delivery begins; the log takes all that the stream has"), "name a destination, or leave --from away")
 	}
-	b, decided, err := delivery.Began(ctx, f.dest.Bucket, f.dest.Prefix, f.wish.Delivery.Name)
+	b, decided, err := delivery.Began(ctx, f.dest.Bucket, f.dest.Prefix, f.wish.Delivery)
 	if err != nil {
 		return err
 	}

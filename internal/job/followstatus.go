@@ -32,10 +32,11 @@ type FollowDelivered struct {
 	Epochs    int64  `json:"epochs"`
 	Files     int64  `json:"files"`
 	Bytes     int64  `json:"bytes"`
-	Records   int64  `json:"records"` // of the log
-	Dropped   int64  `json:"dropped"` // by steps
-	Refused   int64  `json:"refused"` // dead letters
-	Misfits   int64  `json:"misfits"` // values in _extra
+	Sent      bool   `json:"sent,omitempty"` // records went into a stream or to who reads them: there are no files
+	Records   int64  `json:"records"`        // of the log
+	Dropped   int64  `json:"dropped"`        // by steps
+	Refused   int64  `json:"refused"`        // dead letters
+	Misfits   int64  `json:"misfits"`        // values in _extra
 	LagMillis int64  `json:"lagMillis"`
 	Error     string `json:"error,omitempty"` // what made it try again last
 }
@@ -64,7 +65,7 @@ func (f *Follow) Status() FollowStatus {
 	puts := s.Entries
 	if f.dest != nil {
 		d := &f.delivered
-		s.Delivered = &FollowDelivered{Epochs: d.Epochs.Load(), Files: d.Files.Load(), Bytes: d.Bytes.Load(), Records: d.Records.Load(),
+		s.Delivered = &FollowDelivered{Epochs: d.Epochs.Load(), Files: d.Files.Load(), Bytes: d.Bytes.Load(), Records: d.Records.Load(), Sent: f.into != nil,
 			Dropped: d.Dropped.Load(), Refused: d.Refused.Load(), Misfits: d.Misfits.Load(), LagMillis: d.Lag().Milliseconds()}
 		if err := d.LastError(); err != nil {
 			s.Delivered.Error = err.Error()
@@ -92,7 +93,11 @@ func (s FollowStatus) String() string {
 		fmt.Fprintf(&b, ", lag %v", (time.Duration(worst) * time.Millisecond).Round(100*time.Millisecond))
 	}
 	if d := s.Delivered; d != nil {
-		fmt.Fprintf(&b, "; %d visible in %d files", d.Records, d.Files)
+		if d.Sent {
+			fmt.Fprintf(&b, "; %d sent", d.Records)
+		} else {
+			fmt.Fprintf(&b, "; %d visible in %d files", d.Records, d.Files)
+		}
 		if d.LagMillis > 0 {
 			fmt.Fprintf(&b, ", lag %v", (time.Duration(d.LagMillis) * time.Millisecond).Round(100*time.Millisecond))
 		}

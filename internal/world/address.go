@@ -17,7 +17,8 @@ type Scheme string
 // The schemes.
 const (
 	DynamoDB Scheme = "dynamodb"
-	Kinesis  Scheme = "kinesis" // a stream of changes
+	Kinesis  Scheme = "kinesis"  // a stream of changes
+	Firehose Scheme = "firehose" // a stream that only takes
 	S3       Scheme = "s3"
 	File     Scheme = "file"
 )
@@ -32,7 +33,7 @@ type Address struct {
 }
 
 // Accepted lists what an address may look like, for help and errors.
-const Accepted = "dynamodb://Table, kinesis://stream, s3://bucket/prefix or a path"
+const Accepted = "dynamodb://Table, kinesis://stream, firehose://stream, s3://bucket/prefix or a path"
 
 var (
 	streamName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
@@ -49,7 +50,7 @@ func Parse(text string) (Address, error) {
 	switch Scheme(scheme) {
 	case File:
 		return parsePath(rest)
-	case DynamoDB, Kinesis, S3:
+	case DynamoDB, Kinesis, Firehose, S3:
 	default:
 		return Address{}, fault.Hint(fault.New(fault.User, "%q: no scheme %q", text, scheme), "an address is %s", Accepted)
 	}
@@ -64,7 +65,7 @@ func Parse(text string) (Address, error) {
 		return Address{}, fault.New(fault.User, "%q: a table has no path", text)
 	case a.Scheme == DynamoDB && !tableName.MatchString(host):
 		return Address{}, fault.New(fault.User, "%q: table names are 3 to 255 of a-z, A-Z, 0-9, _, - and .", text)
-	case a.Scheme == Kinesis && (a.Path != "" || !streamName.MatchString(host)):
+	case (a.Scheme == Kinesis || a.Scheme == Firehose) && (a.Path != "" || !streamName.MatchString(host)):
 		return Address{}, fault.New(fault.User, "%q: names of streams are 1 to 128 of a-z, A-Z, 0-9, _, - and ., without a path", text)
 	case a.Scheme == S3 && !bucketName.MatchString(host):
 		return Address{}, fault.New(fault.User, "%q: %q is no bucket name", text, host)

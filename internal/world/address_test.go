@@ -19,6 +19,7 @@ func TestParse(t *testing.T) {
 		{"dynamodb://Orders", Address{Scheme: DynamoDB, Host: "Orders"}},
 		{"dynamodb://Orders?region=eu-west-1&role=arn:aws:iam::1:role/x", Address{Scheme: DynamoDB, Host: "Orders", Region: "eu-west-1", Role: "arn:aws:iam::1:role/x"}},
 		{"kinesis://changes?region=eu-west-1", Address{Scheme: Kinesis, Host: "changes", Region: "eu-west-1"}},
+		{"firehose://orders?endpoint=http://127.0.0.1:9000", Address{Scheme: Firehose, Host: "orders", Endpoint: "http://127.0.0.1:9000"}},
 		{"s3://lake", Address{Scheme: S3, Host: "lake"}},
 		{"s3://lake/a/b/?endpoint=http://127.0.0.1:9000", Address{Scheme: S3, Host: "lake", Path: "a/b", Endpoint: "http://127.0.0.1:9000"}},
 		{"some/dir", Address{Scheme: File, Path: abs}},
@@ -33,7 +34,7 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "gs://x", "dynamodb://", "dynamodb://ab", "dynamodb://Orders/x", "s3://UPPER", "s3://a", "s3://lake/../x", "s3://lake?colour=red",
-		"s3://lake?region=a&region=b", "dynamodb://Or%20ders", "kinesis://", "kinesis://a/b", "kinesis://a b"} {
+		"s3://lake?region=a&region=b", "dynamodb://Or%20ders", "kinesis://", "kinesis://a/b", "kinesis://a b", "firehose://", "firehose://a/b"} {
 		if got, err := Parse(bad); fault.KindOf(err) != fault.User {
 			t.Errorf("%q: %+v, %v", bad, got, err)
 		}

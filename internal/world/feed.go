@@ -6,6 +6,7 @@ import (
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
+	"dynaferry/internal/outlet"
 )
 
 // Feed opens what tells the changes of an address: the Kinesis stream, or the stream of the table. stream is what the
@@ -51,4 +52,25 @@ func (w *World) streamOf(ctx context.Context, at Address) (string, error) {
 	}
 	err = fault.New(fault.NotFound, "table %s has no stream", at.Host)
 	return "", fault.Hint(err, "aws dynamodb update-table --table-name %s --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES", at.Host)
+}
+
+// Outlet opens the Firehose or Kinesis stream of an address to put records into. stream is what the client takes for it. It makes
+// no request: whether the stream is there shows with the first record.
+func (w *World) Outlet(ctx context.Context, at Address) (c outlet.Client, stream string, err error) {
+	s, err := w.session(ctx, at.options())
+	if err != nil {
+		return nil, "", err
+	}
+	switch at.Scheme {
+	case Kinesis:
+		c, err = s.Kinesis()
+	case Firehose:
+		c, err = s.Firehose()
+	default:
+		return nil, "", fault.New(fault.User, "%s is no stream that takes records", at)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return c, at.Host, nil
 }

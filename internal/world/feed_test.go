@@ -50,6 +50,19 @@ func TestFeed(t *testing.T) {
 	if wrapped != 2 {
 		t.Errorf("%d clients were wrapped", wrapped)
 	}
+	for _, address := range []string{"kinesis://changes", "firehose://changes"} {
+		at, err := Parse(address + "?endpoint=" + server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, stream, err := w.Outlet(t.Context(), at); c == nil || stream != "changes" || err != nil {
+			t.Errorf("%s to put into: %q, %v", address, stream, err)
+		}
+		at.Scheme = S3
+		if c, _, err := w.Outlet(t.Context(), at); c != nil || fault.KindOf(err) != fault.User {
+			t.Errorf("a bucket takes no records: %v", err)
+		}
+	}
 	if _, err := open("s3://lake"); fault.KindOf(err) != fault.User {
 		t.Errorf("a bucket: %v", err)
 	}
