@@ -307,6 +307,10 @@ func (g *group) put() {
 func (g *group) append(ctx context.Context, d *changelog.Draft) (*changelog.Entry, error) {
 	for failures := 1; ; failures++ {
 		e, err := g.chain.Append(ctx, d)
+		var fenced *changelog.FencedError
+		if errors.As(err, &fenced) && fenced.Entry.Kind == changelog.Compacted && ctx.Err() == nil {
+			continue // somebody healed a gap: that moves no shard, and ours goes behind it
+		}
 		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown {
 			return e, err
 		}

@@ -114,7 +114,12 @@ type CompactedNote struct {
 	From   int64  `json:"from"` // the window whose final states these are: [From, To)
 	To     int64  `json:"to"`
 	Source string `json:"source"` // for instance an export's ARN
+	// More tells that other entries with final states of the same gap follow: the one without it heals the gap.
+	More bool `json:"more,omitempty"`
 }
+
+// Heals tells whether an entry is the last of those that stand for a gap.
+func (e *Entry) Heals(gap uint64) bool { return e.Compacted != nil && !e.Compacted.More && e.Compacted.Gap == gap }
 
 // Checksum is a CRC-32C; as text 8 hex digits.
 type Checksum uint32

@@ -30,6 +30,8 @@ type followFlags struct {
 	partition  []string
 	schema     string
 	listen     string
+	heal       bool
+	readUnits  string
 }
 
 // views are what --enable-stream takes.
@@ -45,6 +47,8 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.IntVar(&w.Capture.ReadBudget, "read-budget", 0, "instead of --freshness: calls an hour for an idle shard, 60 for one a minute")
 	p.StringArrayVar(&w.Redact, "redact", nil, "keep attributes out of the log, which is for ever: 'drop ssn', 'hash email key=env:NAME' or 'token card.number key=file:PATH'; may be repeated")
 	p.BoolVar(&w.Capture.StopAtGap, "stop-at-gap", false, "end when the stream has lost changes, instead of going on behind the gap")
+	p.BoolVar(&f.heal, "heal", false, "close the gaps of the log, which the second address names, and end: with what the table's continuous backups know, else by comparing log and table")
+	p.StringVar(&f.readUnits, "read-units", "", "of --heal without continuous backups, and of nothing else: read units a second, or a part of the table's capacity: 50%")
 	p.BoolVar(&w.Deliver.AcceptGaps, "accept-gaps", false, "deliver what comes behind gaps that are not healed")
 	p.DurationVar(&w.Idle, "exit-when-idle", 0, "end when nothing came for so long and all that came is delivered (default: never)")
 	p.StringVar(&f.listen, "listen", "", "serve /metrics and /healthz at this address of this machine, for instance 127.0.0.1:9464")
@@ -186,11 +190,46 @@ Exit codes: 0 ended as asked, 1 failed, 2 usage, 3 dead letters or gaps, 5 confl
 		RunE: func(cmd *cobra.Command, given []string) error { return a.follow(cmd, f, given) },
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&a.flags.dryRun, "dry-run", false, "of --heal: tell which gaps would be closed, and write nothing")
 	a.sizeFlags(cmd)
 	return cmd
 }
 
+// healing closes the gaps of a log.
+func (a *app) healing(ctx context.Context, f *followFlags, given []string) error {
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	w := job.HealWish{Source: given[0], At: f.wish.Log, ReadUnits: f.readUnits}
+	if len(given) > 1 && w.At == "" {
+		w.At = given[1]
+	}
+	if w.LogObjects, err = f.objects.settings(); err != nil {
+		return err
+	}
+	report, err := job.Heal(ctx, env, w)
+	a.story.end()
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, report)
+	}
+	fmt.Fprintf(a.out, "%s\n  healed     %d gaps\n", report.Log, len(report.Healed))
+	for _, g := range report.Healed {
+		fmt.Fprintf(a.out, "  entry %d of group %d: %s final states of %s to %s (%s)\n", g.Entry, g.Group, countText(g.Records), g.From, g.To, g.Source)
+	}
+	return nil
+}
+
 func (a *app) follow(cmd *cobra.Command, f *followFlags, given []string) error {
+	if f.heal {
+		return a.healing(cmd.Context(), f, given)
+	}
+	if a.flags.dryRun || f.readUnits != "" {
+		return usage("--dry-run and --read-units are of --heal")
+	}
 	wish, err := f.settings(cmd, given)
 	if err != nil {
 		return err

@@ -24,7 +24,8 @@ func newGapError(log *changelog.Log, e noted) *GapError {
 		when = fmt.Sprintf(" from %s to %s", timeText(e.gap.From), timeText(e.gap.To))
 	}
 	err := fault.New(fault.Differs, "changes are missing in the log of %s: entry %d of group %d is a gap%s (%s)", log.Table, e.n, e.group, when, e.gap.Reason)
-	err = fault.Hint(err, "dynaferry follow ... --heal closes it with final states; --accept-gaps delivers what comes behind without them")
+	err = fault.Hint(err, "dynaferry follow dynamodb://%s %s --heal closes it with final states; --accept-gaps delivers what comes behind without them",
+		log.Table, log.URL())
 	return &GapError{e.group, e.n, *e.gap, err}
 }
 
@@ -43,7 +44,7 @@ func healedBy(ctx context.Context, log *changelog.Log, group uint32, gap uint64)
 		if err != nil {
 			return 0, err
 		}
-		if batch.Compacted != nil && batch.Compacted.Gap == gap {
+		if batch.Heals(gap) {
 			return batch.N, nil
 		}
 	}

@@ -106,8 +106,11 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if err := f.places(ctx, keys); err != nil {
 		return nil, err
 	}
-	if err := f.redact(); err != nil {
+	if f.redaction, err = startRedaction(f.log); err != nil {
 		return nil, err
+	}
+	if f.redaction != nil {
+		f.wish.Capture.Redact = f.redaction.Record
 	}
 	shards, err := f.client.Shards(ctx, f.stream.ARN, "")
 	if err != nil {
@@ -218,25 +221,6 @@ func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
 		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})
 	return err
-}
-
-// redact readies the rules that the log was made with. From here on no record is written that they were not applied to.
-func (f *Follow) redact() error {
-	if len(f.log.Redact) == 0 {
-		return nil
-	}
-	var err error
-	if f.redaction, err = step.ParseRedaction(f.log.Redact); err != nil {
-		return err
-	}
-	if err := f.redaction.CheckKeys(f.log.Keys); err != nil {
-		return err
-	}
-	if err := f.redaction.Start(step.Env{}); err != nil {
-		return err
-	}
-	f.wish.Capture.Redact = f.redaction.Record
-	return nil
 }
 
 // Start tells what is about to happen, and what it costs.

@@ -27,7 +27,7 @@ func (f *Follow) Run(ctx context.Context) error {
 		return f.capture(inner)
 	})
 	if f.dest != nil {
-		all.Go(func() error { return f.deliver(delivering, f.wish.Deliver) })
+		all.Go(func() error { return f.deliverOn(delivering) })
 	}
 	all.Go(func() error { return f.watch(delivering) })
 	all.Go(func() error { return f.listen(delivering, alarmEvery) })
@@ -55,6 +55,28 @@ func (f *Follow) capture(ctx context.Context) error {
 	o.OnEntry = func(*changelog.Entry) { f.bell.Ring() }
 	o.OnGap = func(g *capture.GapError) { f.env.say("warning: %v", g) }
 	return capture.Run(ctx, f.log, f.client, f.stream.ARN, o)
+}
+
+// healedEvery is how often it is looked whether a gap that delivery stopped before was healed meanwhile.
+const healedEvery = 5 * time.Second
+
+// deliverOn delivers until ctx ends. A gap stops what is visible and never capture, whose time runs out: delivery goes on behind
+// it once it is healed, and when the run ends before that it tells.
+func (f *Follow) deliverOn(ctx context.Context) error {
+	for told := uint64(0); ; {
+		err := f.deliver(ctx, f.wish.Deliver)
+		var gap *delivery.GapError
+		if !errors.As(err, &gap) || f.wish.Capture.StopAtGap {
+			return err
+		}
+		if told != gap.Entry {
+			told = gap.Entry
+			f.env.say("warning: nothing more becomes visible: %v\n  try: %s", gap, fault.HintOf(err))
+		}
+		if pauseFor(ctx, healedEvery) != nil {
+			return nil
+		}
+	}
 }
 
 func (f *Follow) deliver(ctx context.Context, o delivery.Options) error {

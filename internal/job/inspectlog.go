@@ -234,7 +234,7 @@ func (a *logged) gap(e *changelog.Entry) {
 		a.gaps = append(a.gaps, LogGapRecord{Type: "log-gap", Group: e.Group, Entry: e.N, GapNote: *e.Gap, Shards: e.Shards})
 	case changelog.Compacted:
 		at := slices.IndexFunc(a.gaps, func(g LogGapRecord) bool { return g.Group == e.Group && g.Entry == e.Compacted.Gap })
-		if at >= 0 && a.gaps[at].Healed == 0 {
+		if at >= 0 && a.gaps[at].Healed == 0 && !e.Compacted.More {
 			a.gaps[at].Healed = e.N
 		}
 	}
