@@ -119,7 +119,9 @@ type CompactedNote struct {
 }
 
 // Heals tells whether an entry is the last of those that stand for a gap.
-func (e *Entry) Heals(gap uint64) bool { return e.Compacted != nil && !e.Compacted.More && e.Compacted.Gap == gap }
+func (e *Entry) Heals(gap uint64) bool {
+	return e.Compacted != nil && !e.Compacted.More && e.Compacted.Gap == gap
+}
 
 // Checksum is a CRC-32C; as text 8 hex digits.
 type Checksum uint32
