@@ -76,7 +76,7 @@ func MainIn(w *world.World, args []string, in io.Reader, out, stderr io.Writer) 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(lambdaArguments(os.Args[0], args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(stderr)
@@ -204,7 +204,7 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
 	_ = p.MarkHidden("cpu-profile")
 	root.AddCommand(a.exportCommand(), a.followCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.backupCommand(), a.restoreCommand(), a.replayCommand(), a.archiveCommand(), a.recallCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
-		a.benchCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
+		a.benchCommand(), a.lambdaCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
 	return root
 }
 

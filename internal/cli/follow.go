@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"dynaferry/internal/column"
 	"dynaferry/internal/console"
-	"dynaferry/internal/delivery"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/job"
@@ -22,13 +19,10 @@ import (
 type followFlags struct {
 	wish       job.FollowWish
 	keys       keyFlags
-	steps      stepFlags
-	objects    objectFlags
+	files      deliveryFlags
 	enable     string
 	bufferSize string
 	delimiter  string
-	partition  []string
-	schema     string
 	listen     string
 	heal       bool
 	readUnits  string
@@ -55,29 +49,13 @@ func (f *followFlags) add(cmd *cobra.Command) {
 
 	p.StringArrayVar(&w.From, "from", nil, "where the delivery begins, decided by its first run: now, trim-horizon, a time (2026-01-31T18:00:00Z, -90m) or, once a shard, a position SHARD:NUMBER (default: all that is in the log)")
 	p.StringVar(&d.Name, "name", "", "of the delivery: several may go on from one log (default: changes; of streams kinesis-STREAM, firehose-STREAM, stdout)")
-	p.Var(text(&d.Form, string(delivery.DynamoDBJSON)), "format", "dynamodb-json (records as the stream gives them), json, csv or parquet")
-	p.Var(text(&d.Images, string(delivery.Changes)), "images", "new (items as they are now), both, or changes (what happened, and the item)")
-	p.StringVar(&d.Compression, "compression", "", "gzip, zstd or none; of parquet zstd, snappy, gzip or none (default: gzip, of parquet zstd)")
-	p.IntVar(&d.Level, "level", 0, "of compression (default: the codec's own)")
 	p.StringVar(&f.bufferSize, "buffer-size", "", "records before compression that make a file (default: 64MiB), or are sent before it is noted that they were (default: 4MiB)")
 	p.DurationVar(&w.Deliver.Interval, "buffer-interval", 0, "how long records wait for others; the first after a rest does not (default: 1m, of streams 1s)")
 	p.StringVar(&f.delimiter, "delimiter", "", "behind each record of a stream: newline or none (default: newline; of Kinesis none)")
-	p.StringVar(&d.Prefix, "prefix", "", "of file names, with Firehose's expressions: 'year=!{timestamp:yyyy}/kind=!{partitionKeyFromQuery:kind}/'")
-	p.StringVar(&d.ErrorPrefix, "error-prefix", "", "of what steps refuse, in Firehose's error layout: 'failed/!{firehose:error-output-type}/' (default: dead letters)")
-	p.StringVar(&d.TimeZone, "time-zone", "UTC", "of timestamps in prefixes, by IANA name")
-	p.StringVar(&d.Extension, "extension", "", "of file names, for instance .jsonl.gz (default: by format and compression)")
-	p.Var(text(&d.Clock, string(delivery.ChangeTime)), "partition-time", "whose time prefixes mean: change (when it happened) or capture (when it was read)")
-	p.StringArrayVar(&f.partition, "partition-key", nil, "name in prefixes and the attribute it stands for: kind=order.kind; may be repeated")
-	p.StringVar(&f.schema, "schema", "", "parquet: file that fixes columns; inspect --schema writes one")
-	f.steps.add(cmd)
+	f.files.add(cmd, d)
 	f.keys.add(cmd)
-	f.objects.add(cmd)
 	choices(cmd, "enable-stream", "new-and-old", "new", "old", "keys")
-	choices(cmd, "format", "dynamodb-json", "json", "csv", "parquet")
 	choices(cmd, "delimiter", "newline", "none")
-	choices(cmd, "images", "new", "both", "changes")
-	choices(cmd, "compression", "gzip", "zstd", "snappy", "none")
-	choices(cmd, "partition-time", "change", "capture")
 }
 
 // settings turns flags into what the job wants.
@@ -115,20 +93,10 @@ func (f *followFlags) settings(cmd *cobra.Command, given []string) (w job.Follow
 	default:
 		return w, usage("--delimiter %q: it is newline or none", f.delimiter)
 	}
-	if w.Objects, err = f.objects.settings(); err != nil {
+	if w.Objects, err = f.files.settings(&w.Delivery); err != nil {
 		return w, err
 	}
 	w.LogObjects = w.Objects
-	if w.Delivery.Steps, err = f.steps.texts(); err != nil {
-		return w, err
-	}
-	for _, text := range f.partition {
-		name, path, ok := strings.Cut(text, "=")
-		if !ok || name == "" || path == "" {
-			return w, usage("--partition-key %q: it is name=attribute", text)
-		}
-		w.Delivery.Partition = append(w.Delivery.Partition, delivery.PartitionKey{Name: name, Path: strings.Split(path, ".")})
-	}
 	keys, composed, err := f.keys.parse(nil)
 	switch {
 	case err != nil:
@@ -138,21 +106,7 @@ func (f *followFlags) settings(cmd *cobra.Command, given []string) (w job.Follow
 	case keys != nil:
 		w.Keys = *keys
 	}
-	return w, f.pinned(&w.Delivery)
-}
-
-func (f *followFlags) pinned(d *delivery.Settings) error {
-	if f.schema == "" {
-		return nil
-	}
-	data, err := readFile("--schema", f.schema)
-	if err != nil {
-		return err
-	}
-	if d.Columns, err = column.ParseSchema(data); err != nil {
-		return inFile(f.schema, err)
-	}
-	return nil
+	return w, nil
 }
 
 func (a *app) followCommand() *cobra.Command {

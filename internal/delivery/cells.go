@@ -35,7 +35,7 @@ func (w *work) cells(ctx context.Context) error {
 			columns = append(slices.Clip(columns), csvColumn{c.Name, cmp.Or(c.Type, csv.Text)})
 		}
 	}
-	if len(columns) > len(base.CSV) {
+	if w.set == nil && len(columns) > len(base.CSV) {
 		stands, err := w.decideSchema(ctx, &durableSchema{N: w.epoch.N, CSV: columns}, w.o.Commit)
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func (w *work) columns(ctx context.Context) error {
 		files = append(files, m.files...)
 	}
 	schema := stats.Schema(wishes)
-	if len(files) > 0 && (base.Parquet == nil || !bytes.Equal(schema.AppendJSON(nil), base.Parquet.AppendJSON(nil))) {
+	if w.set == nil && len(files) > 0 && (base.Parquet == nil || !bytes.Equal(schema.AppendJSON(nil), base.Parquet.AppendJSON(nil))) {
 		stands, err := w.decideSchema(ctx, &durableSchema{N: w.epoch.N, Parquet: schema}, w.o.Commit)
 		if err != nil {
 			return err

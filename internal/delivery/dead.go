@@ -25,7 +25,7 @@ func newDeadLetters(s *spanWork) *deadLetters {
 	if e.Settings.Into != "" {
 		folder = "dead-letters" // below the sink's own
 	}
-	return &deadLetters{name: path.Join(folder, fmt.Sprintf("%s-%012d-%04d.dead", e.Settings.Name, e.N, s.n))}
+	return &deadLetters{name: path.Join(folder, s.stem(s.n)+".dead")}
 }
 
 // letter is a line of a file of dead letters (docs/formats/dead-letters.md).
@@ -78,7 +78,7 @@ func (d *deadLetters) add(ctx context.Context, s *spanWork, refused []refusal) e
 
 func (d *deadLetters) begin(ctx context.Context, s *spanWork, first *refusal) (err error) {
 	if e := s.epoch; e.Settings.ErrorPrefix != "" {
-		stem := fmt.Sprintf("%s-%012d-%04d", e.Settings.Name, e.N, s.n)
+		stem := s.stem(s.n)
 		prefix := s.prefixes.render(s.prefixes.errors, subject{micros: first.micros, seed: stem, kind: processingFailed})
 		if d.name, err = cleanName(prefix + stem + "-errors.json"); err != nil {
 			return err
@@ -90,6 +90,9 @@ func (d *deadLetters) begin(ctx context.Context, s *spanWork, first *refusal) (e
 
 func (d *deadLetters) line(s *spanWork, r *refusal) any {
 	source := fmt.Sprintf("%s#%d of group %d", s.epoch.Log.Stream, r.entry, s.span.Group)
+	if s.set != nil {
+		source = s.set.Source
+	}
 	position := ""
 	if !r.position.IsZero() {
 		position = r.position.String()

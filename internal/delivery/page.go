@@ -26,7 +26,7 @@ type page struct {
 	changes []Change
 	refused []refusal
 	dropped int64
-	before  int64 // records of before the delivery's beginning
+	before  int64 // records that are not wanted: of before the beginning, or of a set known already
 	shape   shaper
 	rows    item.Batch
 	pieces  []piece
@@ -74,38 +74,48 @@ const (
 
 // load unpacks and parses a part of the log.
 func (p *page) load(e *changelog.Entry, part *changelog.Part, begin *Begin) error {
-	p.entry, p.block, p.shard, p.raw = e, blockOf(e, part), "", part.Bytes
+	p.reset(e, blockOf(e, part), part.Bytes)
 	if part.Source != nil {
 		p.shard = part.Source.ID
 	}
-	p.changes, p.refused, p.dropped, p.before = p.changes[:0], p.refused[:0], 0, 0
-	p.feed.Reset()
-	p.feed.Items.Rows = p.feed.Items.Rows[:0]
 	src, err := part.Records(slices.Grow(p.feed.Items.Src[:0], int(part.Bytes)+item.Slack))
 	if err != nil {
 		return err
 	}
 	p.feed.Items.Src = item.GrowSlack(src)
-	err = ddbjson.ParseLogRecords(&p.feed, func(r codec.Reject) error {
-		p.refused = append(p.refused, refusal{shard: p.shard, entry: e.N, line: r.Place.Line, micros: part.From, at: e.At, code: codeUnreadable,
+	return p.parse(part.From, part.Source == nil, func(c *Change) bool { return begin.has(c.Shard, c.Position, c.Micros) })
+}
+
+func (p *page) reset(e *changelog.Entry, block int, bytes int64) {
+	p.entry, p.block, p.shard, p.raw = e, block, "", bytes
+	p.changes, p.refused, p.dropped, p.before = p.changes[:0], p.refused[:0], 0, 0
+	p.feed.Reset()
+	p.feed.Items.Rows = p.feed.Items.Rows[:0]
+}
+
+// parse makes changes of the records in Src: those that are wanted. from is the time that they begin with; states have no order.
+func (p *page) parse(from int64, states bool, wanted func(*Change) bool) error {
+	e := p.entry
+	err := ddbjson.ParseLogRecords(&p.feed, func(r codec.Reject) error {
+		p.refused = append(p.refused, refusal{shard: p.shard, entry: e.N, line: r.Place.Line, micros: from, at: e.At, code: codeUnreadable,
 			reason: r.Err.Error(), raw: bytes.Clone(r.Raw)})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	micros := part.From
+	micros := from
 	for i := range p.feed.Records {
 		r := &p.feed.Records[i]
-		if micros = max(micros, r.Micros); part.Source == nil {
-			micros = max(part.From, r.Micros) // in no order
+		if micros = max(micros, r.Micros); states {
+			micros = max(from, r.Micros) // in no order
 		}
-		if !begin.has(p.shard, r.Position, micros) {
+		c := Change{Shard: p.shard, Position: r.Position, Event: r.Event, State: states, Service: r.Service, Micros: micros,
+			EventID: r.EventID, Raw: r.Raw, record: i}
+		if !wanted(&c) {
 			p.before++
 			continue
 		}
-		c := Change{Shard: p.shard, Position: r.Position, Event: r.Event, State: part.Source == nil, Service: r.Service, Micros: micros,
-			EventID: r.EventID, Raw: r.Raw, record: i}
 		if r.Event == 0 {
 			c.Fate, c.Reason = Refused, "no change of DynamoDB's"
 			p.refuse(&c, codeNoChange)

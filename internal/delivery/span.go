@@ -93,6 +93,9 @@ func (s *spanWork) run(ctx context.Context) error {
 
 // load reads the span's blocks, parses some at once and hands them on in order.
 func (s *spanWork) load(ctx context.Context, order chan<- chan *page) error {
+	if s.set != nil {
+		return s.loadSet(ctx, order)
+	}
 	for batch, err := range s.log.Read(ctx, changelog.Range{Group: s.span.Group, First: s.span.First, Last: s.span.Last, From: s.epoch.Begin.from()}) {
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ type work struct {
 	log       *changelog.Log
 	o         *Options
 	epoch     *Epoch
+	set       *Set // of no log: epoch is none
 	prefixes  *prefixes
 	transform Transform // nil without steps
 	stepping  sync.Mutex
@@ -50,27 +51,33 @@ func (l *ledger) finishEpoch(ctx context.Context, log *changelog.Log, e *Epoch, 
 	if e.Settings.Into != "" && o.Sink == nil {
 		return nil, fault.New(fault.Bug, "epoch %d goes into %s, and nobody who takes it", e.N, e.Settings.Into)
 	}
-	switch e.Settings.Form {
-	case Parquet:
-		err = w.columns(ctx)
-	case CSV:
-		err = w.cells(ctx)
-	default:
-		err = w.spans(ctx, func(s *spanWork) maker {
-			if e.Settings.Into != "" {
-				return sinkMaker{s.work}
-			}
-			return lineMaker{s.work}
-		})
-	}
+	err = w.make(ctx)
 	if errors.Is(err, errFinished) {
 		return l.done(ctx, e.N)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("epoch %d: %w", e.N, err)
 	}
-	slices.SortFunc(w.done.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	return l.finish(ctx, &w.done, o.Commit)
+}
+
+// make makes the files, or sends the records.
+func (w *work) make(ctx context.Context) (err error) {
+	switch w.epoch.Settings.Form {
+	case Parquet:
+		err = w.columns(ctx)
+	case CSV:
+		err = w.cells(ctx)
+	default:
+		err = w.spans(ctx, func(s *spanWork) maker {
+			if w.epoch.Settings.Into != "" {
+				return sinkMaker{s.work}
+			}
+			return lineMaker{s.work}
+		})
+	}
+	slices.SortFunc(w.done.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	return err
 }
 
 // spans runs all spans of the epoch, some at once.
@@ -114,9 +121,17 @@ func unreadable(all []refusal) (n int64) {
 	return n
 }
 
+// stem is what names of a span's files begin with.
+func (w *work) stem(span int) string {
+	if w.set != nil {
+		return w.epoch.Settings.Name + "-" + w.set.Name
+	}
+	return fmt.Sprintf("%s-%012d-%04d", w.epoch.Settings.Name, w.epoch.N, span)
+}
+
 // fileName is the name of a file below the destination: a function of the epoch, the span and its portion, and the prefix.
 func (w *work) fileName(prefix string, span, portion int) (string, error) {
-	stem := fmt.Sprintf("%s-%012d-%04d-%03d", w.epoch.Settings.Name, w.epoch.N, span, portion)
+	stem := fmt.Sprintf("%s-%03d", w.stem(span), portion)
 	if planted.Is(planted.ClockName) {
 		stem = fmt.Sprintf("%s-%d", stem, time.Now().UnixNano())
 	}
@@ -191,6 +206,9 @@ const lookEvery = 10 * time.Second
 
 // wanted tells whether files of the epoch are still to be made.
 func (w *work) wanted(ctx context.Context) error {
+	if w.set != nil {
+		return nil // nobody finishes a set for good
+	}
 	w.mu.Lock()
 	fresh := time.Since(w.looked) < lookEvery
 	w.mu.Unlock()
