@@ -159,7 +159,7 @@ func (a *app) healing(ctx context.Context, f *followFlags, given []string) error
 	if len(given) > 1 && w.At == "" {
 		w.At = given[1]
 	}
-	if w.LogObjects, err = f.objects.settings(); err != nil {
+	if w.LogObjects, err = f.files.objects.settings(); err != nil {
 		return err
 	}
 	report, err := job.Heal(ctx, env, w)
