@@ -45,7 +45,9 @@ type Log struct {
 // Conflict; the rules of Redact are the log's own where info has none. Repeating it is safe, and so is doing it in several processes at once.
 func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, error) {
 	info.Version = formatVersion
-	if info.Groups == 0 || info.Groups > GroupsMax {
+	anyGroups := info.Groups == 0
+	info.Groups = max(info.Groups, 1)
+	if info.Groups > GroupsMax {
 		return nil, fault.New(fault.User, "%d groups; a log has 1 to %d", info.Groups, GroupsMax)
 	}
 	body, err := json.Marshal(info)
@@ -63,6 +65,9 @@ func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, er
 	mine, theirs := info, l.Info
 	mine.Created, theirs.Created = time.Time{}, time.Time{}
 	mine.Stream, theirs.Stream = "", "" // the log of a table goes on with its next stream, across a gap
+	if anyGroups {
+		mine.Groups = theirs.Groups
+	}
 	if len(mine.Redact) == 0 {
 		mine.Redact = theirs.Redact // whoever goes on keeps them: what was hidden stays so
 	}

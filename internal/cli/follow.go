@@ -36,7 +36,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	w, d := &f.wish, &f.wish.Delivery
 	p.StringVar(&w.Log, "log", "", "address of the change log (default: DEST/_dynaferry/log; a stream and - need it); without DEST only the log is written")
 	p.StringVar(&f.enable, "enable-stream", "", "turn the table's stream on if it has none: new-and-old, new, old or keys")
-	p.Uint32Var(&w.Groups, "groups", 1, "chains of a log that is made; several processes share them")
+	p.Uint32Var(&w.Groups, "groups", 0, "chains of a log that is made, which several processes share (default: 1, or those of the log that is there)")
 	p.DurationVar(&w.Capture.Freshness, "freshness", 4*time.Second, "from a write to the log, at most, when nothing is in the way")
 	p.IntVar(&w.Capture.ReadBudget, "read-budget", 0, "instead of --freshness: calls an hour for an idle shard, 60 for one a minute")
 	p.StringArrayVar(&w.Redact, "redact", nil, "keep attributes out of the log, which is for ever: 'drop ssn', 'hash email key=env:NAME' or 'token card.number key=file:PATH'; may be repeated")

@@ -33,7 +33,7 @@ type FollowWish struct {
 
 	EnableStream feed.View      // turns the stream of a table on that has none; "" does not
 	Keys         item.KeySchema // of a Kinesis stream, which does not tell them
-	Groups       uint32         // of a log that is made: 1
+	Groups       uint32         // of a log that is made, 1 where it is 0; one that is there has its own
 	Capture      capture.Options
 	LogObjects   blob.Settings // how segments are stored
 
@@ -219,7 +219,7 @@ func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
 		f.dest = &loc
 	}
 	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
-		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: max(f.wish.Groups, 1), Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})
+		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: f.wish.Groups, Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})
 	return err
 }
 
