@@ -226,8 +226,14 @@ func (f *copyFlags) add(cmd *cobra.Command) {
 	choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
 }
 
-// addOutput adds what is said of the files written.
+// addOutput adds what is said of what is written.
 func (f *copyFlags) addOutput(cmd *cobra.Command) {
+	f.addFiles(cmd)
+	f.steps.add(cmd)
+}
+
+// addFiles adds what is said of files.
+func (f *copyFlags) addFiles(cmd *cobra.Command) {
 	p := cmd.Flags()
 	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json or ion (the layout of a native export), json or csv")
 	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
@@ -242,7 +248,6 @@ func (f *copyFlags) addOutput(cmd *cobra.Command) {
 	p.BoolVar(&f.set.CSV.FormulaSafe, "formula-safe", false, "csv: put ' in front of text that a spreadsheet would run")
 	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
 	f.objects.add(cmd)
-	f.steps.add(cmd)
 	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
 	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
 	choices(cmd, "on-new", "evolve", "extra", "fail")

@@ -3,12 +3,15 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dynaferry/internal/fault"
 	"dynaferry/internal/job"
+	"dynaferry/internal/row"
 	"dynaferry/internal/source"
 )
 
@@ -44,9 +47,11 @@ func (a *app) replayCommand() *cobra.Command {
 	var window windowFlags
 	var wish job.ReplayWish
 	var newer string
+	files, images := copyFlags{}, row.Changes
+	var ofTables, ofFiles []string // flags
 	cmd := &cobra.Command{
-		Use:   "replay LOG dynamodb://TABLE",
-		Short: "a window of a change log, or dead letters → a table, forward or reverted",
+		Use:   "replay LOG dynamodb://TABLE|DEST",
+		Short: "a window of a change log, or dead letters → a table, forward or reverted; or files",
 		Long: `replay writes what the changes of a window come to: each key's last state once, put or deleted, below a budget of write units; with
 --every each change in order. Then it reads every key back, strongly, and compares: what differs (others wrote since) is listed in a file.
 Which changes are meant --from, --to, --key, --op and --where say; first it tells what they come to, and at a terminal asks.
@@ -63,6 +68,12 @@ left alone too. One race remains where an application keeps no version: an attri
 A window in which changes are missing (a gap of the log, or final states in their place) is refused unless --accept-compacted says
 otherwise; so is one whose end the log has not reached.
 
+Into DEST, a folder, each change of the window becomes a row of files of any form, published all at once like those of convert: --images says
+whether a row is what happened in front of the item (changes), the item as it became (new; deletions give none), or both
+images with the key apart.
+
+--step and --steps are for the changes, in front of all that: what becomes of keys and images, which changes are dropped. Into a table the key stays.
+
 Of a file of dead letters (its name ends in .dead) the items are tried again, as import does.
 
 Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some changes became dead letters or conflicts, 4 keys differ from the log,
@@ -70,11 +81,24 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
 		Example: `  dynaferry replay s3://lake/orders.log dynamodb://OrdersCopy --from 2026-01-31T18:00:00Z --overwrite
   dynaferry replay s3://lake/orders.log dynamodb://Orders --from -2h --to -90m --revert --dry-run
   dynaferry replay s3://lake/orders.log dynamodb://Orders --key '{"order":{"S":"o-1"}}' --every --newer version
+  dynaferry replay s3://lake/orders.log s3://lake/orders-of-may --from 2026-05-01T00:00:00Z --to 2026-06-01T00:00:00Z --images new --step 'drop card'
   dynaferry replay s3://lake/orders/_dynaferry/dead-letters/1f2e…-000000-00000.dead dynamodb://Orders --newer version`,
-		Args: args(2, "a log and a table"),
+		Args: args(2, "a log and a destination"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			var err error
 			if wish.Log, err = window.spec(); err != nil {
+				return err
+			}
+			if !strings.HasPrefix(given[1], "dynamodb://") {
+				if err := without(cmd, ofTables, "%s is no table", given[1]); err != nil {
+					return err
+				}
+				return a.replayFiles(cmd, given[0], given[1], wish.Log, images, &files)
+			}
+			if err := without(cmd, ofFiles, "%s is a table, which has no files", given[1]); err != nil {
+				return err
+			}
+			if wish.Log.Steps, err = files.steps.texts(); err != nil {
 				return err
 			}
 			wish.Mode.Table = given[1]
@@ -86,6 +110,8 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
 				wish.Mode.Version = newer
 			}
 			switch {
+			case wish.Revert && len(wish.Log.Steps) > 0:
+				return usage("--revert puts back what was: --step does not go with it")
 			case wish.Revert && (newer != "" || wish.Mode.Overwrite || wish.Mode.Every):
 				return usage("--revert has conditions of its own: --newer, --overwrite and --every do not go with it")
 			case wish.Mode.Version != "" && newer == "" && !wish.Revert:
@@ -107,16 +133,75 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
 	}
 	f := cmd.Flags()
 	window.add(cmd)
-	f.BoolVar(&wish.Revert, "revert", false, "put back what was before the window")
-	f.BoolVar(&wish.Mode.Every, "every", false, "write each change in the order of its key, not only what all come to")
-	f.BoolVar(&wish.Mode.Overwrite, "overwrite", false, "write over the items of a table that is not empty")
-	f.StringVar(&newer, "newer", "", "write where the table's version in this attribute is not newer")
-	f.StringVar(&wish.Mode.Version, "version-attribute", "", "with --revert: attribute that tells versions of items which are too wide for a condition over all attributes")
-	f.BoolVarP(&wish.Yes, "yes", "y", false, "do not count first, and ask nothing")
-	f.StringVar(&wish.Mode.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
-	f.StringVar(&wish.Mode.ReadUnits, "read-units", "", "read capacity to use for reading keys back, likewise")
+	files.steps.add(cmd)
+	ofFiles = added(cmd, func() {
+		files.addFiles(cmd)
+		f.StringVar(&files.set.Into, "into", job.IntoFail, "of files: what an existing destination means: fail, append, replace or replace-partitions")
+		f.Var(text(&images, string(row.Changes)), "images", "of files: what becomes a row: changes (what happened, and the item), new (items as they became) or both (images apart)")
+		choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
+		choices(cmd, "images", string(row.Changes), string(row.New), string(row.Both))
+	})
+	ofTables = added(cmd, func() { tableFlags(f, &wish, &newer) })
 	a.jobFlags(cmd)
 	return cmd
+}
+
+// tableFlags are the flags of a replay into a table.
+func tableFlags(f *pflag.FlagSet, w *job.ReplayWish, newer *string) {
+	f.BoolVar(&w.Revert, "revert", false, "put back what was before the window")
+	f.BoolVar(&w.Mode.Every, "every", false, "write each change in the order of its key, not only what all come to")
+	f.BoolVar(&w.Mode.Overwrite, "overwrite", false, "write over the items of a table that is not empty")
+	f.StringVar(newer, "newer", "", "write where the table's version in this attribute is not newer")
+	f.StringVar(&w.Mode.Version, "version-attribute", "", "with --revert: attribute that tells versions of items which are too wide for a condition over all attributes")
+	f.BoolVarP(&w.Yes, "yes", "y", false, "do not count first, and ask nothing")
+	f.StringVar(&w.Mode.WriteUnits, "write-units", "", "write capacity to use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
+	f.StringVar(&w.Mode.ReadUnits, "read-units", "", "read capacity to use for reading keys back, likewise")
+}
+
+// added are the names of the flags that add adds.
+func added(cmd *cobra.Command, add func()) (names []string) {
+	before := map[string]bool{}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { before[f.Name] = true })
+	add()
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !before[f.Name] {
+			names = append(names, f.Name)
+		}
+	})
+	return names
+}
+
+// without refuses flags that nothing would heed.
+func without(cmd *cobra.Command, flags []string, why, what string) error {
+	for _, flag := range flags {
+		if cmd.Flags().Changed(flag) {
+			return usage("--%s: "+why, flag, what)
+		}
+	}
+	return nil
+}
+
+// replayFiles is replay into files.
+func (a *app) replayFiles(cmd *cobra.Command, from, to string, log source.LogSpec, images row.Images, f *copyFlags) error {
+	if strings.HasSuffix(from, source.DeadSuffix) {
+		return fault.Hint(usage("%s holds dead letters, whose items are tried again with a table", from), "dynaferry convert %s %s", from, to)
+	}
+	if !slices.Contains([]row.Images{row.New, row.Both, row.Changes}, images) {
+		return usage("--images %s: it is changes, new or both", images)
+	}
+	set, err := f.settings(to, source.Spec{Address: from})
+	if err != nil {
+		return err
+	}
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	r, err := job.NewReplayFiles(cmd.Context(), env, from, log, images, set)
+	if err != nil {
+		return err
+	}
+	return a.run(cmd.Context(), env, r, a.showCopy)
 }
 
 // retry is replay of dead letters: an import of their items.
@@ -126,6 +211,7 @@ func (a *app) retry(cmd *cobra.Command, env *job.Env, from string, window *windo
 			return usage("--%s is of a change log; %s holds dead letters, whose items are tried again", flag, from)
 		}
 	}
+	wish.Mode.Steps = wish.Log.Steps
 	r, err := job.NewImport(cmd.Context(), env, source.Spec{Address: from}, job.ImportWish{Import: wish.Mode})
 	if err != nil {
 		return err

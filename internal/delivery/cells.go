@@ -9,6 +9,7 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec/compress"
 	"dynaferry/internal/codec/csv"
+	"dynaferry/internal/row"
 )
 
 // csvColumn is a durable column of CSV files: its type is that of the epoch that brought it.
@@ -53,7 +54,7 @@ func (w *work) cells(ctx context.Context) error {
 func (w *work) csvFirst() []string {
 	switch w.epoch.Settings.Images {
 	case Changes:
-		return append([]string{opColumn, timeColumn, positionColumn}, w.epoch.Settings.Keys...)
+		return append([]string{row.OpName, row.TimeName, row.PositionName}, w.epoch.Settings.Keys...)
 	case Both:
 		return []string{"op", "time", "position", "keys", "new", "old"}
 	}

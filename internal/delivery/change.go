@@ -5,6 +5,7 @@ import (
 
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/row"
 )
 
 // Change is one record of the log on its way into files, as steps see it.
@@ -66,11 +67,11 @@ func (c *Change) image() item.Item {
 func (c *Change) operation() string {
 	switch {
 	case c.Event == feed.Remove:
-		return "REMOVE"
+		return row.Remove
 	case c.State:
-		return "STATE"
+		return row.State
 	case c.Event == feed.Insert:
-		return "INSERT"
+		return row.Insert
 	}
-	return "MODIFY"
+	return row.Modify
 }

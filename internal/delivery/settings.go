@@ -8,6 +8,7 @@ import (
 	"dynaferry/internal/codec/parquet"
 	"dynaferry/internal/column"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/row"
 )
 
 // Form is how files are written.
@@ -22,13 +23,13 @@ const (
 )
 
 // Images is what of a change becomes a row; docs/formats/delivery.md has the rules.
-type Images string
+type Images = row.Images
 
-// The kinds of rows.
+// The kinds of rows, as package row makes them.
 const (
-	New     Images = "new"     // the item as it is now; deletions give none
-	Both    Images = "both"    // what happened, keys, the item now and before, apart from each other
-	Changes Images = "changes" // what happened in front of the attributes of the item now, or before when it is gone
+	New     = row.New
+	Both    = row.Both
+	Changes = row.Changes
 )
 
 // Clock is whose time puts a change into a folder.

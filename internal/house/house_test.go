@@ -29,6 +29,7 @@ var storey = map[string]int{
 	"internal/dynamo":     2,
 	"internal/codec":      2,
 	"internal/feed":       2,
+	"internal/row":        3,
 	"internal/feed/kpl":   2,
 	"internal/outlet":     2,
 	// 3 formats and memory

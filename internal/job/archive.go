@@ -137,9 +137,12 @@ func throughGroups(log *source.LogInfo, units []source.Unit, bytes int64, least 
 	return tasks
 }
 
+// archives tells whether the job goes on behind what was archived.
+func (j *copyJob) archives() bool { return j.spec.Log != nil && j.spec.Log.Deleted }
+
 // noteArchived puts how far the log was read into a version's extra members, beside what is known of other logs.
 func (j *copyJob) noteArchived(ctx context.Context, set *dataset.Set, extra map[string]json.RawMessage, made *carried) error {
-	if j.spec.Log == nil {
+	if !j.archives() {
 		return nil
 	}
 	through, err := archivedThrough(ctx, set)
@@ -154,7 +157,7 @@ func (j *copyJob) noteArchived(ctx context.Context, set *dataset.Set, extra map[
 
 // goesOn refuses to add rows that another archive of the same log has added since the plan was made, or to leave some out.
 func (j *copyJob) goesOn(ctx context.Context, set *dataset.Set) error {
-	if j.spec.Log == nil {
+	if !j.archives() {
 		return nil
 	}
 	through, err := archivedThrough(ctx, set)
@@ -167,7 +170,7 @@ func (j *copyJob) goesOn(ctx context.Context, set *dataset.Set) error {
 	return nil
 }
 
-// nothing is the outcome of an archive that found no change at all: no version is made.
+// nothing is the outcome of a window without a change: no version is made.
 func (j *copyJob) nothing(ctx context.Context) (plan.Outcome, error) {
 	set, err := dataset.Load(ctx, j.dest.Bucket, j.dest.Prefix)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -25,6 +26,7 @@ import (
 	"dynaferry/internal/plan"
 	"dynaferry/internal/sink"
 	"dynaferry/internal/source"
+	"dynaferry/internal/step"
 )
 
 // Overlay is what rounds must agree on that lay changes over items (docs/decisions/0010-overlays.md).
@@ -106,7 +108,7 @@ func firstKeys(ctx context.Context, src source.Source) (*item.KeySchema, string,
 }
 
 func keysOf(ctx context.Context, changer source.Changer, u source.Unit) (*item.KeySchema, error) {
-	in, err := changer.Changes(ctx, u, source.ReadOptions{Rejects: ignoreReject})
+	in, err := changer.Changes(ctx, u, source.ReadOptions{Rejects: ignoreReject, Steps: &step.Env{Plan: time.Now()}})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +147,8 @@ type changeTask struct {
 	meter   plan.Meter
 	read    int64
 	refused int64 // put aside
-	buckets int   // of the task, where its plan could not know
+	steps   *step.Env
+	buckets int // of the task, where its plan could not know
 	key     []byte
 	own     []byte
 }
@@ -167,7 +170,7 @@ func (t *changeTask) each(ctx context.Context, body json.RawMessage, take func(w
 }
 
 func (t *changeTask) unit(ctx context.Context, u source.Unit, take func(window int, b *item.Changes) error) error {
-	in, err := t.src.(source.Changer).Changes(ctx, u, source.ReadOptions{Rejects: func(r codec.Reject) error {
+	in, err := t.src.(source.Changer).Changes(ctx, u, source.ReadOptions{Steps: t.steps, Rejects: func(r codec.Reject) error {
 		t.refused++
 		return t.dead.reject(r)
 	}})

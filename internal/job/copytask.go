@@ -133,7 +133,7 @@ type reading struct {
 }
 
 func (t *reading) unit(ctx context.Context, u source.Unit) error {
-	o := source.ReadOptions{Rejects: t.dead.reject}
+	o := source.ReadOptions{Rejects: t.dead.reject, Steps: t.job.env.steps(t.a.Plan.Created)}
 	err := t.job.gov.read(ctx, t.job.env, t.src, t.job.set.ReadUnits, &o, func(units float64) {
 		t.res.Units += units
 		t.a.Meter.Note("read units", units)

@@ -89,7 +89,8 @@ func (j *importJob) newChangeTask(ctx context.Context, a *plan.Attempt, dead *de
 	if err != nil {
 		return nil, err
 	}
-	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, images: j.set.Images, src: src, dead: dead, meter: a.Meter}, nil
+	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, images: j.set.Images, src: src, dead: dead, meter: a.Meter,
+		steps: j.env.steps(a.Plan.Created)}, nil
 }
 
 // changesTask spills the changes of several windows by their keys.

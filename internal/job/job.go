@@ -203,6 +203,8 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newMove(env, st, p)
 	case verbReconcile:
 		return newReconcile(env, st, p)
+	case verbReplayFiles:
+		return newCopy(env, st, p)
 	case verbReplay:
 		return newReplay(env, st, p)
 	}

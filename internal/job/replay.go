@@ -58,6 +58,10 @@ func NewReplay(ctx context.Context, env *Env, address string, wish ReplayWish) (
 	if err := resolveWindow(&wish.Log, time.Now()); err != nil {
 		return nil, err
 	}
+	var err error
+	if wish.Log.Steps, err = wholeSteps(wish.Log.Steps); err != nil {
+		return nil, err
+	}
 	j := &replayJob{env: env, set: Replay{Revert: wish.Revert, Tuning: wish.Mode.Tuning}}
 	j.inner = &importJob{env: env, set: wish.Mode, as: j.plan}
 	if env.DryRun && j.inner.set.Mode == "" { // what the window comes to is told whatever the table holds
@@ -168,7 +172,7 @@ func (j *replayJob) count(ctx context.Context, src source.Source) (*counted, err
 	keys := j.inner.table.desc.Keys
 	var key []byte
 	for _, u := range src.(source.Changer).ChangeUnits() {
-		in, err := src.(source.Changer).Changes(ctx, u, source.ReadOptions{Rejects: ignoreReject})
+		in, err := src.(source.Changer).Changes(ctx, u, source.ReadOptions{Rejects: ignoreReject, Steps: j.env.steps(time.Now())})
 		if err != nil {
 			return nil, err
 		}

@@ -41,8 +41,11 @@ func wholeSteps(texts []string) ([]string, error) {
 
 // startSteps makes a task's runner of a chain; planned is when its plan was made.
 func (e *Env) startSteps(ctx context.Context, chain *step.Chain, planned time.Time) (*step.Runner, error) {
-	return chain.Start(ctx, step.Env{Plan: planned, Open: e.readAll})
+	return chain.Start(ctx, *e.steps(planned))
 }
+
+// steps is what steps of a plan take from the world around.
+func (e *Env) steps(planned time.Time) *step.Env { return &step.Env{Plan: planned, Open: e.readAll} }
 
 // readAll reads all items of an address, for lookups. A table is read within the default budget.
 func (e *Env) readAll(ctx context.Context, address string, each func(*item.Batch) error) error {
@@ -130,6 +133,15 @@ func (c *Copy) arrivingDefinition(def *dynamo.Definition) *dynamo.Definition {
 
 // checkSteps refuses steps of an import that nothing would heed, or that take the table's key away.
 func (j *importJob) checkSteps(src source.Source) error {
+	if log := src.Spec().Log; log != nil && len(log.Steps) > 0 {
+		chain, err := step.Parse(log.Steps)
+		if err == nil {
+			err = chain.KeepsKeys(j.table.desc.Keys)
+		}
+		if err != nil {
+			return fmt.Errorf("items for %s: %w", j.at, err)
+		}
+	}
 	if len(j.set.Steps) == 0 {
 		return nil
 	}

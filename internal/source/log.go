@@ -17,6 +17,7 @@ import (
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/row"
 	"dynaferry/internal/step"
 	"dynaferry/internal/world"
 )
@@ -49,10 +50,17 @@ type LogSpec struct {
 	Ops   []string        `json:"ops,omitempty"`   // any of these
 	Where string          `json:"where,omitempty"` // an expression of package step that holds of the change
 
+	Steps []string `json:"steps,omitempty"` // what happens to each of them then, as package step reads it
+
 	// AcceptCompacted takes windows in which records are missing, with the final states that healed them.
 	AcceptCompacted bool `json:"acceptCompacted,omitempty"`
+	// Healed refuses windows whose end is not known to be whole all the same: gaps for which nothing stands, and final states of
+	// later than it.
+	Healed bool `json:"healed,omitempty"`
 	// Deleted makes the source one of items: what the records deleted, as it was before.
 	Deleted bool `json:"deleted,omitempty"`
+	// Images makes the source one of items likewise: rows that tell the changes.
+	Images row.Images `json:"images,omitempty"`
 	// Found tells that the window was found and checked when the plan was made: whoever opens the spec again has units.
 	Found bool `json:"found,omitempty"`
 }
@@ -86,8 +94,12 @@ type log struct {
 	log    *changelog.Log
 	key    []byte // canonical, of Spec.Log.Key
 	filter *step.Chain
+	steps  *step.Chain
 	units  []Unit
 }
+
+// items tells whether the source is one of items, not of changes.
+func (o *LogSpec) items() bool { return o.Deleted || o.Images != "" }
 
 func (s *log) Spec() Spec             { return s.spec }
 func (s *log) Info() Info             { return s.info }
@@ -117,14 +129,14 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 	l := s.log
 	s.spec.Kind = KindIncremental
 	s.info = Info{Kind: KindIncremental, Form: DynamoDBJSON, URL: at.String(), Bytes: 0, Log: &LogInfo{Table: l.Table, Region: RegionOf(l.Stream), View: l.View, Kinesis: l.Kinesis}}
-	if wish.Deleted {
+	if wish.items() {
 		s.spec.Kind, s.info.Kind = KindLog, KindLog
-	}
-	if !l.Keys.Empty() {
-		s.info.Keys, s.info.Definition = &l.Keys, &dynamo.Definition{Version: 1, Name: l.Table, Keys: l.Keys, BillingMode: "PAY_PER_REQUEST"}
 	}
 	if err := s.prepare(); err != nil {
 		return nil, err
+	}
+	if keys := s.arriving(); keys != nil {
+		s.info.Keys, s.info.Definition = keys, &dynamo.Definition{Version: 1, Name: l.Table, Keys: *keys, BillingMode: "PAY_PER_REQUEST"}
 	}
 	window := Window{URL: at.String(), From: wish.From, To: wish.To, View: string(l.View), Form: DynamoDBJSON, Log: true}
 	if !wish.Found {
@@ -133,7 +145,7 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 		}
 		s.spec.Log.Found = true
 	}
-	if !wish.Deleted {
+	if !wish.items() {
 		s.info.Windows = []Window{window}
 	}
 	s.info.Items, s.info.Bytes = window.Items, window.Bytes
@@ -174,13 +186,35 @@ func (s *log) prepare() (err error) {
 			return fault.Hint(fault.New(fault.User, "--key: %w", err), `give the whole key as DynamoDB JSON: {"pk":{"S":"a"},"sk":{"N":"1"}}`)
 		}
 	}
-	if o.Where == "" {
+	if o.Images == row.New && !s.log.View.HasNew() {
+		return fault.Hint(fault.New(fault.User, "%s has the view %s: what items became is not in it", s.at, s.log.View),
+			"take rows of changes, --images changes; or follow the table with a stream of NEW_AND_OLD_IMAGES")
+	}
+	if o.Where != "" {
+		if s.filter, err = step.Parse([]string{"filter " + o.Where}); err != nil {
+			return fmt.Errorf("--where: %w", err)
+		}
+	}
+	if len(o.Steps) > 0 {
+		s.steps, err = step.Parse(o.Steps)
+	}
+	return err
+}
+
+// arriving is the key of the items behind the steps; nil where none is known, or a row is not an item.
+func (s *log) arriving() *item.KeySchema {
+	o := s.spec.Log
+	if s.log.Keys.Empty() || o.Images != "" && o.Images != row.New {
 		return nil
 	}
-	if s.filter, err = step.Parse([]string{"filter " + o.Where}); err != nil {
-		return fmt.Errorf("--where: %w", err)
+	keys := s.log.Keys
+	if s.steps != nil {
+		var err error
+		if keys, _, err = s.steps.Keys(keys); err != nil {
+			return nil
+		}
 	}
-	return nil
+	return &keys
 }
 
 // writtenAfter is how much earlier than a record an entry may have been written by another clock of the service's.
@@ -235,7 +269,7 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		}
 	}
 	span := LogSpan{Group: group, First: first, Last: last, From: from, To: to}
-	gaps := map[uint64]bool{}
+	gaps := map[uint64]gapped{} // by entry
 	unit, size := span, int64(0)
 	add := func(n uint64) {
 		unit.Last = n
@@ -266,6 +300,10 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		return fault.Hint(fault.New(fault.Unavailable, "%s does not reach %s yet: group %d ends before it", s.at, stamp(o.To), group),
 			"follow the table until then, or leave --to away: the window ends where the log does")
 	}
+	if o.Healed && !healed(gaps) {
+		return fault.Hint(fault.New(fault.Conflict, "%s: what group %d is missing is not healed up to the end of the window (%s)", s.at, group, strings.Join(s.info.Log.Gaps, "; ")),
+			"choose a time before it; dynaferry inspect %s shows what is missing", s.at)
+	}
 	if size > 0 {
 		add(span.Last)
 	}
@@ -273,9 +311,28 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 	return nil
 }
 
+// gapped is what becomes of a gap of the window.
+type gapped int
+
+const (
+	open   gapped = iota // nothing stands for it
+	stood                // final states do
+	beyond               // they do, some of a time behind the window's end
+)
+
+// healed tells whether final states stand for each gap, and of no later time than the window's end.
+func healed(gaps map[uint64]gapped) bool {
+	for _, g := range gaps {
+		if g != stood {
+			return false
+		}
+	}
+	return true
+}
+
 // note takes down what an entry says of missing records. A gap's records are of before it was written, and of after the last
 // that its shards had.
-func (s *log) note(b *changelog.Batch, gaps map[uint64]bool, from, to int64, passed bool) {
+func (s *log) note(b *changelog.Batch, gaps map[uint64]gapped, from, to int64, passed bool) {
 	info := s.info.Log
 	switch {
 	case b.Gap != nil && !passed:
@@ -286,13 +343,17 @@ func (s *log) note(b *changelog.Batch, gaps map[uint64]bool, from, to int64, pas
 		if least > to || most <= from {
 			return
 		}
-		gaps[b.N] = true
+		gaps[b.N] = open
 		info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d is a gap: %s", b.N, b.Group, b.Gap.Reason))
 	case b.Compacted != nil && b.Compacted.From <= to && b.Compacted.To > from:
-		if !gaps[b.Compacted.Gap] {
-			gaps[b.Compacted.Gap] = true
+		if _, known := gaps[b.Compacted.Gap]; !known {
 			info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d stands for the gap of entry %d", b.N, b.Group, b.Compacted.Gap))
 		}
+		what := stood
+		if b.Compacted.To > to {
+			what = beyond
+		}
+		gaps[b.Compacted.Gap] = max(gaps[b.Compacted.Gap], what)
 		info.Compacted = append(info.Compacted, b.Compacted.Source)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strconv"
+	"slices"
 
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/codec"
@@ -16,6 +16,7 @@ import (
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
+	"dynaferry/internal/row"
 	"dynaferry/internal/step"
 )
 
@@ -24,9 +25,9 @@ func (s *log) Changes(ctx context.Context, u Unit, o ReadOptions) (ChangeStream,
 	return s.open(ctx, u, o)
 }
 
-// Read streams what records deleted.
+// Read streams rows that tell changes, or what records deleted.
 func (s *log) Read(ctx context.Context, u Unit, o ReadOptions) (Stream, error) {
-	if !s.spec.Log.Deleted {
+	if !s.spec.Log.items() {
 		return nil, NotItems(s.info)
 	}
 	return s.open(ctx, u, o)
@@ -45,9 +46,17 @@ func (s *log) open(ctx context.Context, u Unit, o ReadOptions) (*logStream, erro
 	}
 	st := &logStream{ctx: ctx, log: s, span: *u.Log, rejects: o.Rejects}
 	if s.filter != nil {
-		var err error
-		if st.filter, err = s.filter.Start(ctx, step.Env{}); err != nil {
-			return nil, fmt.Errorf("--where: %w", err)
+		if err := st.start(s.filter, "--where: ", step.Env{}); err != nil {
+			return nil, err
+		}
+	}
+	if s.steps != nil {
+		if o.Steps == nil {
+			return nil, fault.New(fault.Bug, "steps of %s without a plan", s.at)
+		}
+		if err := st.start(s.steps, "", *o.Steps); err != nil {
+			st.end()
+			return nil, err
 		}
 	}
 	st.next, st.stop = iter.Pull2(s.log.Read(ctx, r))
@@ -73,17 +82,40 @@ type logStream struct {
 	parser ddbjson.Parser
 	key    []byte
 
-	ctx     context.Context // of Read: the filter's
-	filter  *step.Runner    // nil without one
+	ctx     context.Context // of Read: the steps'
+	passes  []changePass    // what changes go through, one after another
 	judged  []step.Change
+	at      []int // in the batch, by the row of their keys
 	rejects codec.Rejects
+
+	changes item.Changes // that rows are made of
+	shape   row.Shaper
+}
+
+// changePass is a chain of steps, and what a refusal by it begins with.
+type changePass struct {
+	run  *step.Runner
+	flag string
+}
+
+func (st *logStream) start(chain *step.Chain, flag string, env step.Env) error {
+	run, err := chain.Start(st.ctx, env)
+	if err != nil {
+		return fmt.Errorf("%s%w", flag, err)
+	}
+	st.passes = append(st.passes, changePass{run, flag})
+	return nil
+}
+
+func (st *logStream) end() {
+	for _, p := range st.passes {
+		p.run.Close()
+	}
 }
 
 // Close implements Stream.
 func (st *logStream) Close() error {
-	if st.filter != nil {
-		st.filter.Close()
-	}
+	st.end()
 	st.stop()
 	return nil
 }
@@ -158,8 +190,11 @@ func (st *logStream) ReadChanges(b *item.Changes) error {
 	}
 }
 
-// Read implements codec.Reader: what records deleted.
+// Read implements codec.Reader: rows, or what records deleted.
 func (st *logStream) Read(b *item.Batch) error {
+	if images := st.log.spec.Log.Images; images != "" {
+		return st.readRows(images, b)
+	}
 	var changes item.Changes
 	for {
 		changes.Batch = *b
@@ -282,43 +317,97 @@ func (st *logStream) wants(b *item.Changes, c item.Change, r *feed.Record) bool 
 	return true
 }
 
-// judge keeps the changes for which the expression holds: of what an item became, or of one that was deleted, was. Those of which it
-// cannot tell are rejects.
+// judge keeps the changes for which the expression holds, of what an item became, or of one that was deleted, was; and does what
+// steps do. Those of which neither can tell are rejects.
 func (st *logStream) judge(b *item.Changes) error {
-	if st.filter == nil || len(b.List) == 0 {
+	if len(st.passes) == 0 || len(b.List) == 0 {
 		return nil
 	}
-	st.judged = st.judged[:0]
+	st.judged, st.at = st.judged[:0], slices.Grow(st.at[:0], len(b.Rows))[:len(b.Rows)]
 	for i, c := range b.List {
-		op := step.Modify
-		switch {
-		case c.New == item.NoImage:
-			op = step.Remove
-		case c.Old == item.NoImage && st.log.log.View.HasOld():
-			op = step.Insert
+		st.at[c.Key] = i
+		facts := step.Facts{Op: step.Op(st.op(c)), Micros: c.Micros, Position: st.position(c), TTL: c.Service}
+		if facts.Op == row.State {
+			facts.Op = step.Modify
 		}
-		st.judged = append(st.judged, step.Change{Keys: c.Key, New: c.New, Old: c.Old, Facts: step.Facts{Op: op, Micros: c.Micros, Position: strconv.Itoa(i), TTL: c.Service}})
+		st.judged = append(st.judged, step.Change{Keys: c.Key, New: c.New, Old: c.Old, Facts: facts})
 	}
-	passed, err := st.filter.Changes(st.ctx, &b.Batch, st.judged, func(f step.Refusal) error {
-		r := codec.Reject{Place: fault.Place{File: b.File, Line: b.FirstLine + int64(f.Line)}, Raw: item.AppendCanonical(nil, f.Item), Err: fmt.Errorf("--where: %w", f.Reason)}
-		if st.rejects == nil {
-			return fault.At(r.Err, r.Place)
+	for _, p := range st.passes {
+		passed, err := p.run.Changes(st.ctx, &b.Batch, st.judged, func(f step.Refusal) error {
+			r := codec.Reject{Place: fault.Place{File: b.File, Line: b.FirstLine + int64(f.Line)}, Raw: item.AppendCanonical(nil, f.Item), Err: fmt.Errorf("%s%w", p.flag, f.Reason)}
+			if st.rejects == nil {
+				return fault.At(r.Err, r.Place)
+			}
+			return st.rejects(r)
+		})
+		if err != nil {
+			return err
 		}
-		return st.rejects(r)
-	})
-	if err != nil {
-		return err
+		st.judged = passed
 	}
 	kept := b.List[:0]
-	for _, p := range passed {
-		i, err := strconv.Atoi(p.Position)
-		if err != nil {
-			return fault.New(fault.Bug, "a filter changed the position of a change: %w", err)
-		}
-		kept = append(kept, b.List[i])
+	for _, p := range st.judged {
+		c := b.List[st.at[p.Keys]]
+		c.New, c.Old = p.New, p.Old
+		kept = append(kept, c)
 	}
 	b.List = kept
 	return nil
+}
+
+// record is what a change was read from; nil of a final state in a compacted entry.
+func (st *logStream) record(c item.Change) *feed.Record {
+	if st.part.Source == nil {
+		return nil
+	}
+	return &st.page.Records[c.Line]
+}
+
+// position is where a change stands in its shard.
+func (st *logStream) position(c item.Change) string {
+	if r := st.record(c); r != nil && !r.IsZero() {
+		return r.Position.String()
+	}
+	return ""
+}
+
+// op is what happened, in DynamoDB's words.
+func (st *logStream) op(c item.Change) string {
+	r := st.record(c)
+	switch {
+	case c.New == item.NoImage && (r == nil || r.Event == feed.Remove):
+		return row.Remove
+	case r == nil:
+		return row.State
+	case r.Event == feed.Insert:
+		return row.Insert
+	case r.Event == feed.Remove:
+		return row.Remove
+	}
+	return row.Modify
+}
+
+// readRows makes rows of changes.
+func (st *logStream) readRows(images row.Images, b *item.Batch) error {
+	c := &st.changes
+	for {
+		b.Reset()
+		if err := st.ReadChanges(c); err != nil {
+			return err
+		}
+		b.File, b.FirstLine = c.File, c.FirstLine
+		for i, change := range c.List {
+			made := row.Change{Op: st.op(change), Micros: change.Micros, Position: st.position(change), Keys: c.Key(i)}
+			made.New, _ = c.New(i)
+			made.Old, _ = c.Old(i)
+			if st.shape.Row(b, images, &made) {
+				b.Rows[len(b.Rows)-1].Line = change.Line
+			}
+		}
+		if b.Len() > 0 {
+			return nil
+		}
+	}
 }
 
 func (st *logStream) did(ops []string, c item.Change, r *feed.Record) bool {

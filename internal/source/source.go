@@ -8,6 +8,7 @@ import (
 	"dynaferry/internal/codec"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/item"
+	"dynaferry/internal/step"
 	"dynaferry/internal/world"
 )
 
@@ -33,7 +34,7 @@ const (
 	KindIncremental = "incremental" // changes: one incremental export, or a chain of them
 	KindDataset     = "dataset"     // files with a history of ours
 	KindFiles       = "files"       // loose files
-	KindLog         = "log"         // what a window of a change log deleted; its changes are of KindIncremental
+	KindLog         = "log"         // rows of a window of a change log, or what it deleted; its changes are of KindIncremental
 )
 
 // Spec says what to open and how to read it. It is part of a plan: two plans with different Specs are different.
@@ -146,6 +147,8 @@ type ReadOptions struct {
 	Rejects  codec.Rejects    // records that are no items; nil stops at the first
 	Scanner  *dynamo.Scanner  // tables: keeps the read budget; nil reads unbridled
 	Governor *dynamo.Governor // of the Scanner
+	// Steps is what the steps of a change log take from the world around; nil refuses them.
+	Steps *step.Env
 	// Pages, when set, is told each page's consumed units and the time of the reply.
 	Pages func(units float64, received time.Time)
 }
