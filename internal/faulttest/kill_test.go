@@ -71,7 +71,7 @@ func TestKill(t *testing.T) {
 		s := &scenarios[n]
 		s.measure(t)
 		random := rand.New(rand.NewPCG(seed, uint64(n)))
-		for i, at := range s.sample(random, s.points*count(2, 10, 26)/10) {
+		for i, at := range s.sample(random, s.points*count(2, 8, 36)/10) {
 			work = append(work, func() error {
 				double := i%3 == 0
 				if err := s.point(t, i, at, double, random.IntN, &tally); err != nil {
@@ -90,10 +90,15 @@ func TestKill(t *testing.T) {
 // inParallel runs work by a few workers and fails with the first errors.
 func inParallel(t *testing.T, work []func() error) {
 	t.Helper()
+	atOnce(t, 4, work)
+}
+
+func atOnce(t *testing.T, workers int, work []func() error) {
+	t.Helper()
 	var mu sync.Mutex
 	failures := 0
 	var group errgroup.Group
-	group.SetLimit(4)
+	group.SetLimit(workers)
 	for _, do := range work {
 		group.Go(func() error {
 			if err := do(); err != nil {

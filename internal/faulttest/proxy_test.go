@@ -217,6 +217,10 @@ func (p *proxy) strike(w http.ResponseWriter, r *http.Request, body []byte) {
 		refuse(w, r, 400, "ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded.")
 	case "throttling":
 		refuse(w, r, 400, "ThrottlingException", "Rate exceeded")
+	case "limit":
+		refuse(w, r, 400, "LimitExceededException", "Too many operations for a given subscriber.")
+	case "expired iterator":
+		refuse(w, r, 400, "ExpiredIteratorException", "Iterator expired.")
 	case "500":
 		code := "InternalError"
 		if isTable(r) {
@@ -290,6 +294,10 @@ func (p *proxy) spoil(w http.ResponseWriter, r *http.Request, body []byte) {
 		send(w, r, status, nil, unprocessed(body, 1), len(unprocessed(body, 1)))
 	case "stale":
 		p.list(w, reply, func(entries []string) []string { return entries[:max(len(entries)-1, 0)] })
+	case "stale shards":
+		header.Del("X-Amz-Crc32")
+		reply = withoutLastShard(reply)
+		send(w, r, status, header, reply, len(reply))
 	case "twice":
 		p.list(w, reply, func(entries []string) []string {
 			if len(entries) > 0 {
@@ -302,6 +310,18 @@ func (p *proxy) spoil(w http.ResponseWriter, r *http.Request, body []byte) {
 	default:
 		panic("no fault " + p.fault.fault)
 	}
+}
+
+// withoutLastShard is a description of a stream as of before its last shard was made.
+func withoutLastShard(reply []byte) []byte {
+	var said struct{ StreamDescription map[string]json.RawMessage }
+	var shards []json.RawMessage
+	if json.Unmarshal(reply, &said) != nil || json.Unmarshal(said.StreamDescription["Shards"], &shards) != nil || len(shards) == 0 {
+		return reply
+	}
+	said.StreamDescription["Shards"], _ = json.Marshal(shards[:len(shards)-1])
+	reply, _ = json.Marshal(said)
+	return reply
 }
 
 func (p *proxy) pretend(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +16,14 @@ import (
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/dynamo"
+	"dynaferry/internal/feed"
 	"dynaferry/internal/item"
 	"dynaferry/internal/world"
 )
 
 // The variables that a child reads: where it kills itself, "40 before", "40 after" or "40 mid 300µs" ("40 term" asks
-// it to end), and the file that
-// gets a line for each call.
+// it to end, "40 stop" stops it before the call until somebody continues it), and the file that gets a line for each
+// call. "put:7 before" is the seventh put: of what does many things at once the total says little.
 const (
 	crashVariable = "DYNAFERRY_CRASH"
 	traceVariable = "DYNAFERRY_TRACE"
@@ -32,6 +34,7 @@ const (
 type trace struct {
 	crash struct {
 		call  int
+		of    string // operation that is counted; "" counts all
 		phase string
 		delay time.Duration
 	}
@@ -40,6 +43,7 @@ type trace struct {
 
 	mu    sync.Mutex
 	calls []string // "put plans/x/plan"
+	count int      // of calls that the crash is counted by
 
 	look func(call string)        // is called before each call; nil looks at nothing
 	read func(name string, n int) // is called with bytes of bodies as they come; nil counts nothing
@@ -49,7 +53,12 @@ func traceFromEnvironment() (*trace, error) {
 	t := &trace{}
 	if at := os.Getenv(crashVariable); at != "" {
 		words := strings.Fields(at)
-		n, err := strconv.Atoi(words[0])
+		of, number, ok := strings.Cut(words[0], ":")
+		if !ok {
+			of, number = "", words[0]
+		}
+		t.crash.of = of
+		n, err := strconv.Atoi(number)
 		if err != nil || len(words) < 2 {
 			return nil, fmt.Errorf("%s=%q", crashVariable, at)
 		}
@@ -85,6 +94,7 @@ func (t *trace) wrap(w *world.World) {
 		return traced
 	}
 	w.WrapClient = func(c dynamo.Client) dynamo.Client { return &tracedClient{c, t} }
+	w.WrapFeed = func(c feed.Client) feed.Client { return &tracedFeed{c, t} }
 }
 
 // die is kill -9 by one's own hand.
@@ -108,10 +118,18 @@ func (t *trace) begin(operation, name string) (after bool) {
 	if t.look != nil {
 		t.look(operation + " " + name)
 	}
-	if n != t.crash.call {
+	if t.crash.of == "" || t.crash.of == operation {
+		t.count++
+	}
+	if t.count != t.crash.call || t.crash.of != "" && t.crash.of != operation {
 		return false
 	}
 	switch {
+	case t.crash.phase == "stop": // nothing else passes: all calls begin here
+		continued := make(chan os.Signal, 1)
+		signal.Notify(continued, syscall.SIGCONT)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-continued
 	case t.crash.phase == "term":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	case t.crash.phase == "before", operation == "step":
@@ -221,7 +239,7 @@ type tracedUpload struct {
 
 func (u *tracedUpload) Part(ctx context.Context, n int, body []byte) error {
 	after := u.t.begin("part", u.name)
-	if u.t.crash.phase == "mid" && u.t.crash.call == len(u.t.list()) {
+	if u.t.crash.phase == "mid" && u.t.crash.of == "" && u.t.crash.call == len(u.t.list()) {
 		_ = u.below.Part(ctx, n, body[:len(body)/2])
 		die()
 	}
@@ -307,4 +325,29 @@ func (c *tracedClient) Set(ctx context.Context, t *dynamo.Table, d *dynamo.Defin
 func (c *tracedClient) RestoreTo(ctx context.Context, from, to string, at time.Time) (*dynamo.Table, error) {
 	defer c.t.end(c.t.begin("restoretable", to))
 	return c.control().RestoreTo(ctx, from, to, at)
+}
+
+type tracedFeed struct {
+	below feed.Client
+	t     *trace
+}
+
+func (c *tracedFeed) Describe(ctx context.Context, stream string) (*feed.Stream, error) {
+	defer c.t.end(c.t.begin("stream", ""))
+	return c.below.Describe(ctx, stream)
+}
+
+func (c *tracedFeed) Shards(ctx context.Context, stream, of string) ([]feed.Shard, error) {
+	defer c.t.end(c.t.begin("shards", of))
+	return c.below.Shards(ctx, stream, of)
+}
+
+func (c *tracedFeed) Iterator(ctx context.Context, stream, shard string, after feed.Position) (string, error) {
+	defer c.t.end(c.t.begin("iterator", shard))
+	return c.below.Iterator(ctx, stream, shard, after)
+}
+
+func (c *tracedFeed) Read(ctx context.Context, iterator string, limit int, p *feed.Page) error {
+	defer c.t.end(c.t.begin("read", ""))
+	return c.below.Read(ctx, iterator, limit, p)
 }

@@ -22,12 +22,13 @@ type wire struct {
 	tables, objects, objectsDir string
 	dir                         string
 	small, bulk                 item.Fingerprint
+	stream                      *stream
 	number                      atomic.Int64
 }
 
 // cell is one fault in one command.
 type cell struct {
-	command string // export, import, absent, verify, bulk
+	command string // export, import, absent, verify, bulk, follow
 	fault   wireFault
 	// stops tells that the command may end without having done its work, so that running it again does it.
 	stops bool
@@ -41,8 +42,18 @@ const wireRows = 150
 
 // TestWire puts each fault of the wire into each operation of small commands and wants the exact result.
 func TestWire(t *testing.T) {
+	newWire(t).fill(t).all(t, wireCells(), 4)
+}
+
+// TestWireFollow does so with followers, which wait more than they work. How many calls one makes depends on when it looks, so a
+// late call may not be made.
+func TestWireFollow(t *testing.T) {
 	w := newWire(t)
-	cells := wireCells()
+	w.stream = manyShards(t, w.tables, "Followed")
+	w.all(t, followCells(), 6)
+}
+
+func (w *wire) all(t *testing.T, cells []cell, atOnceMost int) {
 	if testing.Short() {
 		var few []cell
 		for i := 0; i < len(cells); i += 9 {
@@ -50,7 +61,7 @@ func TestWire(t *testing.T) {
 		}
 		cells = few
 	}
-	var struck, again, refused atomic.Int64
+	var struck, again, refused, missed atomic.Int64
 	started := time.Now()
 	work := make([]func() error, 0, len(cells))
 	for _, c := range cells {
@@ -61,6 +72,10 @@ func TestWire(t *testing.T) {
 				t.Logf("%s took %v", c, took.Round(time.Second))
 			}
 			struck.Add(n)
+			if n == 0 {
+				t.Logf("%s struck nothing", c)
+				missed.Add(1)
+			}
 			if twice {
 				again.Add(1)
 			}
@@ -73,14 +88,23 @@ func TestWire(t *testing.T) {
 			return nil
 		})
 	}
-	inParallel(t, work)
-	t.Logf("wire: %d cells, %d requests struck, %d cells ran a second time, %d refused; %v", len(cells), struck.Load(), again.Load(), refused.Load(),
-		time.Since(started).Round(time.Second))
+	atOnce(t, atOnceMost, work)
+	if n := missed.Load(); n > int64(len(cells)/8) {
+		t.Errorf("%d of %d faults struck nothing", n, len(cells))
+	}
+	t.Logf("wire: %d cells (%d struck nothing), %d requests struck, %d cells ran a second time, %d refused; %v", len(cells), missed.Load(), struck.Load(), again.Load(),
+		refused.Load(), time.Since(started).Round(time.Second))
 }
 
 func newWire(t *testing.T) *wire {
 	w := &wire{tables: tables(t), dir: scratch(t)}
 	w.objects, w.objectsDir = objects(t)
+	return w
+}
+
+// fill makes what the cells read that do not follow.
+func (w *wire) fill(t *testing.T) *wire {
+	t.Helper()
 	write(t, filepath.Join(w.dir, "small", "a.json"), lines(wireRows/2, whole))
 	write(t, filepath.Join(w.dir, "small", "b.json"), lines(wireRows/2, fraction))
 	must(t, "import", filepath.Join(w.dir, "small"), w.table(w.tables, "Small"), "--create", "--key", "pk", "--from-format", "dynamodb-json", "--write-units", "unlimited")
@@ -97,20 +121,47 @@ func (w *wire) table(endpoint, name string) string {
 	return "dynamodb://" + name + "?endpoint=" + endpoint
 }
 
-func wireCells() []cell {
-	var cells []cell
-	add := func(command, operation, faults string, firsts ...int) {
-		for name := range strings.SplitSeq(faults, ",") {
-			for _, first := range firsts {
-				c := cell{command: command, fault: wireFault{operation, strings.TrimSpace(name), first, 1}}
-				c.stops = slices.Contains([]string{"expired", "403"}, c.fault.fault)
-				cells = append(cells, c)
-			}
+// matrix is what cells are added to.
+type matrix []cell
+
+func (m *matrix) add(command, operation, faults string, firsts ...int) {
+	for name := range strings.SplitSeq(faults, ",") {
+		for _, first := range firsts {
+			c := cell{command: command, fault: wireFault{operation, strings.TrimSpace(name), first, 1}}
+			c.stops = slices.Contains([]string{"expired", "403"}, c.fault.fault)
+			*m = append(*m, c)
 		}
 	}
-	burst := func(command, operation, name string, first, times int) {
-		cells = append(cells, cell{command: command, fault: wireFault{operation, name, first, times}})
-	}
+}
+
+func (m *matrix) burst(command, operation, name string, first, times int) {
+	*m = append(*m, cell{command: command, fault: wireFault{operation, name, first, times}})
+}
+
+// followCells are of what streams and followers' buckets answer: rows 6 to 11, 14 to 20.
+func followCells() (cells matrix) {
+	add := func(operation, faults string, firsts ...int) { cells.add("follow", operation, faults, firsts...) }
+	burst := func(operation, name string, first, times int) { cells.burst("follow", operation, name, first, times) }
+	add("GetRecords", "throttle, limit, throttling, 500, 503, reset, lost, late, cut, cut last, flip, expired iterator, expired", 1, 4)
+	burst("GetRecords", "limit", 1, 8)
+	burst("GetRecords", "500", 2, 5)
+	burst("GetRecords", "expired iterator", 2, 3)
+	add("GetShardIterator", "limit, 500, reset, lost, late, cut, flip, expired", 1, 3)
+	add("DescribeStream", "limit, 500, reset, lost, late, cut, flip", 1, 3)
+	add("DescribeStream", "stale shards", 2, 3, 4)
+	add("DescribeTable", "500, lost, cut", 1)
+	add("PutObjectIfAbsent", "500, 503, reset, lost, late, 409, 412", 1, 2, 3, 4, 5, 6)
+	burst("PutObjectIfAbsent", "lost", 1, 5)
+	burst("PutObjectIfAbsent", "late", 2, 5)
+	burst("PutObjectIfAbsent", "503", 2, 5)
+	add("GetObject", "500, 503, reset, lost, cut, cut last, flip, expired", 1, 2)
+	add("HeadObject", "500, reset, 403", 1, 2)
+	return cells
+}
+
+func wireCells() []cell {
+	var cells matrix
+	add, burst := cells.add, cells.burst
 	// DynamoDB: rows 1 to 5.
 	for _, command := range []string{"export", "verify"} {
 		add(command, "Scan", "throttle, throttling, 500, reset, lost, late, cut, cut last, flip, expired", 1, 3)
@@ -153,7 +204,7 @@ func wireCells() []cell {
 func (w *wire) run(t *testing.T, c cell) (struck int64, twice bool, err error) {
 	n := w.number.Add(1)
 	tablesAt, objectsAt := w.tables, w.objects
-	tablesProxied := slices.Contains([]string{"Scan", "DescribeTable", "BatchWriteItem", "PutItem"}, c.fault.operation)
+	tablesProxied := slices.Contains([]string{"Scan", "DescribeTable", "BatchWriteItem", "PutItem", "GetRecords", "GetShardIterator", "DescribeStream"}, c.fault.operation)
 	upstream := objectsAt
 	if tablesProxied {
 		upstream = tablesAt
@@ -180,7 +231,8 @@ func (w *wire) run(t *testing.T, c cell) (struck int64, twice bool, err error) {
 	} else if o.code != 0 {
 		return p.struck.Load(), false, fmt.Errorf("%s", o)
 	}
-	if p.struck.Load() == 0 && !(c.fault.operation == "DeleteObjects") {
+	// How many calls a follower makes depends on when it looks.
+	if p.struck.Load() == 0 && c.fault.operation != "DeleteObjects" && c.command != "follow" {
 		return 0, twice, fmt.Errorf("the fault struck nothing")
 	}
 	return p.struck.Load(), twice, result(o)
@@ -227,6 +279,17 @@ func (w *wire) command(c cell, name, tablesAt, objectsAt string) (args []string,
 				return err
 			}
 			return w.rows(name, 24)
+		}
+	case "follow":
+		f, from := &follower{suffix: ".jsonl", remote: true, flags: []string{"--compression", "none", "--extension", ".jsonl",
+			"--prefix", "kind=!{partitionKeyFromQuery:kind}/", "--partition-key", "kind=kind"}}, *w.stream
+		from.address = w.table(tablesAt, from.table)
+		at := site{at + objectsAt, "s3://lake/" + name + "/_dynaferry/log?endpoint=" + w.objects, filepath.Join(w.objectsDir, "buckets", "lake", name)}
+		return f.args(&from, at.dest), func(*outcome) error {
+			if err := f.glimpse(at, from.writes); err != nil || f.result(at, from.writes) == nil {
+				return err
+			}
+			return f.finish(&from, at) // it took a stream that is read slowly for one that rests
 		}
 	case "import", "absent", "parquet":
 		from := map[string]string{"import": "small", "absent": "small", "parquet": "parquet"}[c.command]
