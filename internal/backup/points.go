@@ -194,6 +194,16 @@ func (c *Catalogue) At(at time.Time) (*Point, error) {
 	return nil, fault.As(fault.User, e)
 }
 
+// Until chooses the latest time that the catalogue covers and that is not after at; ok is false when there is none.
+func (c *Catalogue) Until(at time.Time) (p Point, ok bool) {
+	for _, point := range c.Points() {
+		if !point.At.After(at) {
+			p, ok = point, true
+		}
+	}
+	return p, ok
+}
+
 // behind finds a hole that hides changes later than the last point.
 func (c *Catalogue) behind(last time.Time) *HoleError {
 	for _, hole := range c.Holes() {

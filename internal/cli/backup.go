@@ -134,6 +134,11 @@ autoscaling, and deletion protection last. The proof: the fingerprint of what wa
 Of another time the nearest are named. SRC may be a table with continuous backups: then the service itself restores it, to the second
 (RestoreTableToPointInTime), into a new table that gets the settings which the service leaves out, as the table has them now.
 
+With --log restore goes to any second that a change log has passed, also beyond the end of a chain of backups: SRC, a place of backups, an export
+or a data set that tells its time, is the base, over which each key gets its last change up to --at. Times are the service's stamps, to the second. A
+gap of the log is refused, unless final states heal it and --accept-compacted takes them; so is a base of before the log's beginning, and a time that
+the log has not reached.
+
 A table that is there is never touched unless --arn repeats its ARN. What happens to its items is then said as for import: --mode if-absent,
 --mode newer or --overwrite; nothing, where it is empty. Its settings stay as they are.
 
@@ -143,6 +148,7 @@ Exit codes: 0 done and proven, 1 the backup is damaged, 2 usage, 3 done but sett
 backup, 5 conflict, 75 try again, 130 interrupted.`,
 		Example: `  dynaferry restore s3://backups/orders dynamodb://OrdersAgain
   dynaferry restore s3://backups/orders dynamodb://OrdersThen --at 2026-01-31T18:00:00Z
+  dynaferry restore s3://backups/orders dynamodb://OrdersThen --at 2026-01-31T18:04:59Z --log s3://lake/orders.log
   dynaferry restore dynamodb://Orders dynamodb://OrdersThen --at=-90m
   dynaferry restore s3://backups/orders dynamodb://Orders --arn arn:aws:dynamodb:eu-west-1:123456789012:table/Orders --mode if-absent`,
 		Args: args(2, "a source and a table"),
@@ -164,6 +170,8 @@ backup, 5 conflict, 75 try again, 130 interrupted.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&set.At, "at", "", "the time to restore, 2026-01-31T18:00:00Z or how long ago, -90m, -2d (default: the latest backup)")
+	f.StringVar(&set.Log, "log", "", "change log of the table, which tells what happened behind the latest backup up to --at")
+	f.BoolVar(&set.AcceptCompacted, "accept-compacted", false, "with --log: take final states for changes that are missing, where they heal a gap up to --at")
 	f.StringVar(&set.ARN, "arn", "", "ARN of the table, repeated, when it is there")
 	f.StringVar(&set.Mode, "mode", "", "into a table that is there: put, if-absent or newer")
 	f.BoolVar(&set.Overwrite, "overwrite", false, "into a table that is there: put over its items")
@@ -195,8 +203,14 @@ func (a *app) showRestore(raw []byte) error {
 	if r.Windows > 0 {
 		by += fmt.Sprintf(" and %s windows of changes over its base", countText(int64(r.Windows)))
 	}
-	if r.By == "service" {
+	switch {
+	case r.By == "service":
 		by = "by the service"
+	case r.Log != "" && r.Backup < 0:
+		by = "by " + r.Source
+	}
+	if r.Log != "" {
+		by += " and the changes of " + r.Log
 	}
 	fmt.Fprintf(a.out, "%s\n  shows        %s at %s, %s\n", r.Table, r.Of, backup.Stamp(r.At), by)
 	if r.By != "service" {

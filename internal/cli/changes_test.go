@@ -19,7 +19,7 @@ import (
 	"dynaferry/internal/item"
 )
 
-// changesInto is "changes LOG FILE [VIEW]": the lines of FILE become a change log in the folder LOG, as capture would have kept
+// changesInto is "changes LOG FILE [VIEW [TABLE]]": the lines of FILE become a change log in the folder LOG, as capture would have kept
 // them. A line is what happened, in short:
 //
 //	TIME put|ttl|delete KEYS NEW OLD     - for an image that is not there
@@ -30,11 +30,15 @@ import (
 // TIME is a clock time of the first of March 2026, or a whole one in RFC 3339. With a log that is there they are added to it.
 func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: changes LOG FILE [VIEW]")
+		ts.Fatalf("usage: changes LOG FILE [VIEW [TABLE]]")
 	}
 	view := feed.BothImages
 	if len(args) > 2 {
 		view = feed.View(args[2])
+	}
+	table := "Orders"
+	if len(args) > 3 {
+		table = args[3]
 	}
 	bucket, err := folder.Open(ts.MkAbs(args[0]), folder.Options{})
 	ts.Check(err)
@@ -42,7 +46,7 @@ func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	w := &changeWriter{ts: ts, view: view}
 	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[1])), "\n")
 	keys := w.keysOf(lines)
-	log, err := changelog.Create(ctx, bucket, "", changelog.Info{Stream: "arn:aws:dynamodb:us-east-1:000000000000:table/Orders/stream/1", Table: "Orders", Keys: keys, View: view,
+	log, err := changelog.Create(ctx, bucket, "", changelog.Info{Stream: "arn:aws:dynamodb:us-east-1:000000000000:table/" + table + "/stream/1", Table: table, Keys: keys, View: view,
 		Groups: 1, Created: clock(ts, "00:00:00")})
 	ts.Check(err)
 	w.keys = keys

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"dynaferry/internal/backup"
@@ -31,6 +32,10 @@ type Restore struct {
 	Overwrite bool             `json:"overwrite,omitempty"`
 	Without   []dynamo.Setting `json:"without,omitempty"`
 
+	// Log is a change log of the table, which tells what happened behind the latest base up to the time.
+	Log             string `json:"log,omitempty"`
+	AcceptCompacted bool   `json:"acceptCompacted,omitempty"`
+
 	// Further rounds.
 	Stage  string        `json:"stage,omitempty"`
 	Chosen *restoreTask  `json:"chosen,omitempty"`
@@ -54,7 +59,8 @@ const verbRestore = "restore"
 type restoreTask struct {
 	At         time.Time         `json:"at"`
 	Number     int               `json:"number"` // of the backup
-	Of         string            `json:"of"`     // ARN of the table that was backed up
+	Log        string            `json:"log,omitempty"`
+	Of         string            `json:"of"` // ARN of the table that was backed up
 	Windows    int               `json:"windows,omitempty"`
 	Spec       *source.Spec      `json:"spec,omitempty"` // nil: the service itself restores
 	Definition dynamo.Definition `json:"definition"`
@@ -155,6 +161,14 @@ func (j *restoreJob) check() error {
 			return err
 		}
 	}
+	switch {
+	case s.Log == "" && s.AcceptCompacted:
+		return fault.New(fault.User, "--accept-compacted goes with --log")
+	case s.Log != "" && s.At == "":
+		return fault.Hint(fault.New(fault.User, "by a log, restore wants the time"), "--at 2026-01-31T18:00:00Z, or how long ago: --at=-90m")
+	case s.Log != "" && strings.HasPrefix(s.Source, "dynamodb://"):
+		return fault.Hint(fault.New(fault.User, "--log: %s is a table, which the service restores by itself", s.Source), "name backups, an export or a data set of the table as the base")
+	}
 	known := append(slices.Clone(dynamo.SettingsMade), dynamo.SettingsAfter...)
 	for _, w := range s.Without {
 		if !slices.Contains(known, w) {
@@ -183,6 +197,13 @@ func (j *restoreJob) open(ctx context.Context) error {
 		return fault.Hint(fault.New(fault.User, "%s is no table", j.at), "restore makes a table: dynamodb://Table")
 	}
 	j.set.Source, j.set.Table = j.from.String(), j.at.String()
+	if j.set.Log != "" {
+		log, err := world.Parse(j.set.Log)
+		if err != nil {
+			return err
+		}
+		j.set.Log = log.String()
+	}
 	if j.client, err = j.env.World.Client(ctx, j.at); err != nil {
 		return err
 	}
@@ -207,36 +228,58 @@ func (j *restoreJob) choose(ctx context.Context) (*restoreTask, source.Source, e
 	if err != nil {
 		return nil, nil, err
 	}
+	if j.set.Log != "" {
+		return j.byLog(ctx, c)
+	}
 	if len(c.Backups) == 0 {
 		return nil, nil, fault.Hint(fault.New(fault.NotFound, "%s holds no backups", j.from), "files and exports become a table by: dynaferry import %s %s --create", j.from, j.at)
 	}
-	var at time.Time
-	if j.set.At != "" {
-		if at, err = parseMoment(j.set.At, time.Now()); err != nil {
-			return nil, nil, err
-		}
-		if exact, err := time.Parse(time.RFC3339, j.set.At); err == nil { // as the catalogue tells it: services differ in fractions
-			at = exact
-		}
+	at, err := j.moment()
+	if err != nil {
+		return nil, nil, err
 	}
 	p, err := c.At(at)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", j.from, j.pointed(ctx, err, c))
 	}
+	src, err := j.openBase(ctx, j.ofPoint(p))
+	if err != nil {
+		return nil, nil, fmt.Errorf("backup %d: %w", p.Number, err)
+	}
+	spec := src.Spec()
+	task := &restoreTask{At: p.At, Number: p.Number, Of: p.Table.ARN, Windows: len(p.Windows), Spec: &spec, Definition: *p.Definition}
+	return task, src, nil
+}
+
+// moment is the time that was asked for; zero for the latest.
+func (j *restoreJob) moment() (at time.Time, err error) {
+	if j.set.At == "" {
+		return at, nil
+	}
+	if exact, err := time.Parse(time.RFC3339, j.set.At); err == nil { // as the catalogue tells it: services differ in fractions
+		return exact, nil
+	}
+	return parseMoment(j.set.At, time.Now())
+}
+
+// ofPoint is a base and its windows as a source.
+func (j *restoreJob) ofPoint(p *backup.Point) source.Spec {
 	spec := source.Spec{Address: j.from.Join(p.Base.Dir).String()}
 	for _, w := range p.Windows {
 		spec.Overlay = append(spec.Overlay, source.Overlay{Address: j.from.Join(w.Dir).String()})
 	}
+	return spec
+}
+
+func (j *restoreJob) openBase(ctx context.Context, spec source.Spec) (source.Source, error) {
 	src, err := source.Open(ctx, j.env.World, spec)
 	if err != nil {
-		return nil, nil, fmt.Errorf("backup %d: %w", p.Number, err)
+		return nil, err
 	}
 	for _, warning := range src.Info().Warnings {
 		j.env.say("warning: %s", warning)
 	}
-	spec = src.Spec()
-	task := &restoreTask{At: p.At, Number: p.Number, Of: p.Table.ARN, Windows: len(p.Windows), Spec: &spec, Definition: *p.Definition}
-	return task, src, nil
+	return src, nil
 }
 
 // pointed adds to the refusal of a time what the service itself can do about it.
@@ -352,6 +395,9 @@ func (j *restoreJob) preview(task *restoreTask) []string {
 	}
 	if task.Spec == nil {
 		by = "the service's continuous backups"
+	}
+	if task.Log != "" {
+		by = byLogText(task.Number, task.Windows, j.set.Source) + " and the changes of " + task.Log
 	}
 	lines := []string{fmt.Sprintf("shows %s at %s, by %s", task.Of, backup.Stamp(task.At), by)}
 	if j.set.ARN != "" {

@@ -27,6 +27,7 @@ type RestoreReport struct {
 	By          string           `json:"by"` // backup or service
 	Backup      int              `json:"backup"`
 	Windows     int              `json:"windows,omitempty"` // of changes laid over the base
+	Log         string           `json:"log,omitempty"`     // whose changes were laid over that
 	Proof       string           `json:"proof"`             // see the constants
 	Fingerprint string           `json:"fingerprint,omitempty"`
 	Found       string           `json:"tableFingerprint,omitempty"`
@@ -189,7 +190,8 @@ func (j *restoreJob) proven(ctx context.Context, c *plan.Committing) (plan.Outco
 
 func (j *restoreJob) report(set *Restore) *RestoreReport {
 	r := &RestoreReport{Type: "restore", Source: j.from.String(), Table: j.at.String(), ARN: set.Made.ARN, TableID: set.Made.ID, Of: set.Chosen.Of, At: set.Chosen.At, By: "backup",
-		Backup: set.Chosen.Number, Windows: set.Chosen.Windows}
+		Backup: set.Chosen.Number, Windows: set.Chosen.Windows,
+		Log: set.Chosen.Log}
 	if l := set.Loaded; l != nil {
 		r.Fingerprint, r.Written, r.Skipped, r.WriteUnits, r.DeadLetters, r.DeadFiles = l.Fingerprint, l.Written, l.Skipped+l.Equal, l.Units, l.DeadLetters, l.DeadLetterFiles
 	}

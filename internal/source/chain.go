@@ -39,7 +39,7 @@ func checkChain(windows []Window) error {
 			return fault.New(fault.User, "%s is of %s, but %s is of %s", a.URL, a.Table, b.URL, b.Table)
 		case a.URL == b.URL:
 			return fault.Hint(fault.New(fault.User, "%s is given twice", a.URL), "name each incremental export once")
-		case b.From.Before(a.To):
+		case b.From.Before(a.To) && !b.Log:
 			return fault.Hint(fault.As(fault.User, &ChainError{Before: a.URL + " ends at", After: b.URL + " begins at", From: b.From, To: a.To, Overlap: true}),
 				"choose exports whose windows touch")
 		case a.To.Before(b.From):
@@ -89,6 +89,7 @@ func checkBase(base *Info, windows []Window) (old int, err error) {
 		old++
 	}
 	switch w := windows[old]; {
+	case w.Log:
 	case shows.Start.Before(shows.End):
 		base.Warnings = append(base.Warnings, fmt.Sprintf("%s was scanned from %s to %s: an item that was made and deleted around its scan, within one "+
 			"window of changes, may stay; a full export as base has none", base.URL, stamp(shows.Start), stamp(shows.End)))

@@ -138,7 +138,12 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 	if keys := s.arriving(); keys != nil {
 		s.info.Keys, s.info.Definition = keys, &dynamo.Definition{Version: 1, Name: l.Table, Keys: *keys, BillingMode: "PAY_PER_REQUEST"}
 	}
-	window := Window{URL: at.String(), From: wish.From, To: wish.To, View: string(l.View), Form: DynamoDBJSON, Log: true}
+	if !wish.Found {
+		if err := s.spec.Log.times(); err != nil {
+			return nil, err
+		}
+	}
+	window := Window{URL: at.String(), From: s.spec.Log.From, To: s.spec.Log.To, Table: tableOf(l.Stream), View: string(l.View), Form: DynamoDBJSON, Log: true}
 	if !wish.Found {
 		if err := s.find(ctx, &window); err != nil {
 			return nil, err
@@ -300,7 +305,7 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		return fault.Hint(fault.New(fault.Unavailable, "%s does not reach %s yet: group %d ends before it", s.at, stamp(o.To), group),
 			"follow the table until then, or leave --to away: the window ends where the log does")
 	}
-	if o.Healed && !healed(gaps) {
+	if o.Healed && o.AcceptCompacted && !healed(gaps) {
 		return fault.Hint(fault.New(fault.Conflict, "%s: what group %d is missing is not healed up to the end of the window (%s)", s.at, group, strings.Join(s.info.Log.Gaps, "; ")),
 			"choose a time before it; dynaferry inspect %s shows what is missing", s.at)
 	}

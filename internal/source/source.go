@@ -76,11 +76,13 @@ type Spec struct {
 	Overlay []Overlay `json:"overlay,omitempty"`
 }
 
-// Overlay names an incremental export, as Spec does a source.
+// Overlay names changes, an incremental export or a window of a change log, as Spec does a source.
 type Overlay struct {
 	Address string `json:"address"`
 	Dir     string `json:"dir,omitempty"`
 	Seal    string `json:"seal,omitempty"`
+	// Log makes it a window of a change log, the last of all. Open fills where it begins.
+	Log *LogSpec `json:"log,omitempty"`
 }
 
 // CSVSpec is how CSV files are read.

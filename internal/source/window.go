@@ -124,10 +124,11 @@ func exportTime(e *manifest.Export, member, text string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// windowFiles are the files of a window and where they lie.
+// windowFiles are the files of a window and where they lie, or the log that it is of.
 type windowFiles struct {
 	loc   world.Location
 	files []File
+	log   *log
 }
 
 // openIncremental takes all incremental exports that were found as one chain. Full exports beside them are passed over where
@@ -147,7 +148,7 @@ func (s *files) openIncremental(ctx context.Context, finished, unfinished []stri
 		}
 		s.info.Warnings = append(s.info.Warnings, e.Warnings...)
 		s.info.Windows = append(s.info.Windows, w)
-		s.changes = append(s.changes, windowFiles{s.loc, files})
+		s.changes = append(s.changes, windowFiles{loc: s.loc, files: files})
 		s.spec.Overlay = append(s.spec.Overlay, Overlay{Address: s.at.String(), Dir: e.Dir, Seal: sealOf(files)})
 	}
 	s.spec.Overlay = append(s.spec.Overlay, given...)
@@ -184,7 +185,12 @@ func (s *files) addWindows(ctx context.Context, w *world.World) error {
 		own = len(s.info.Windows)
 	}
 	all := slices.Clone(s.spec.Overlay[:own])
+	var logs []Overlay
 	for _, o := range s.spec.Overlay[own:] {
+		if o.Log != nil {
+			logs = append(logs, o)
+			continue
+		}
 		opened, err := Open(ctx, w, Spec{Address: o.Address, Dir: o.Dir, Kind: KindIncremental})
 		if err != nil {
 			return fmt.Errorf("overlay: %w", err)
@@ -210,6 +216,12 @@ func (s *files) addWindows(ctx context.Context, w *world.World) error {
 		windows[to], changes[to], s.spec.Overlay[to] = s.info.Windows[from], s.changes[from], all[from]
 	}
 	s.info.Windows, s.changes = windows, changes
+	for _, o := range logs {
+		if err := s.addLog(ctx, w, o); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+	}
+	windows, changes = s.info.Windows, s.changes
 	if err := checkChain(windows); err != nil {
 		return err
 	}
@@ -246,6 +258,13 @@ type ChangeStream interface {
 func (s *files) ChangeUnits() []Unit {
 	var units []Unit
 	for w := range s.changes {
+		if log := s.changes[w].log; log != nil {
+			for _, u := range log.units {
+				u.Order, u.Window = len(units), w+1
+				units = append(units, u)
+			}
+			continue
+		}
 		for i := range s.changes[w].files {
 			units = append(units, Unit{Order: len(units), File: &s.changes[w].files[i], Window: w + 1})
 		}
@@ -255,8 +274,11 @@ func (s *files) ChangeUnits() []Unit {
 
 // Changes implements Changer.
 func (s *files) Changes(ctx context.Context, u Unit, o ReadOptions) (ChangeStream, error) {
-	if u.File == nil || u.Window < 1 || u.Window > len(s.changes) {
+	if u.Window < 1 || u.Window > len(s.changes) || (u.File == nil) != (s.changes[u.Window-1].log != nil) {
 		return nil, fault.New(fault.Corrupt, "unit %d is of no window of %s", u.Order, s.at)
+	}
+	if log := s.changes[u.Window-1].log; log != nil {
+		return log.Changes(ctx, u, o)
 	}
 	f := *u.File
 	if err := blob.CheckName(f.Name); err != nil {
