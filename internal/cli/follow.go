@@ -42,11 +42,14 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	p.StringArrayVar(&w.Redact, "redact", nil, "keep attributes out of the log, which is for ever: 'drop ssn', 'hash email key=env:NAME' or 'token card.number key=file:PATH'; may be repeated")
 	p.BoolVar(&w.Capture.StopAtGap, "stop-at-gap", false, "end when the stream has lost changes, instead of going on behind the gap")
 	p.BoolVar(&f.heal, "heal", false, "close the gaps of the log, which the second address names, and end: with what the table's continuous backups know, else by comparing log and table")
-	p.StringVar(&f.readUnits, "read-units", "", "of --heal without continuous backups, and of nothing else: read units a second, or a part of the table's capacity: 50%")
+	p.StringVar(&f.readUnits, "read-units", "", "read capacity that --bootstrap scan, and --heal without continuous backups, use: 500, 50% or unlimited (default: half of what is provisioned; on demand a stated ceiling)")
 	p.BoolVar(&w.Deliver.AcceptGaps, "accept-gaps", false, "deliver what comes behind gaps that are not healed")
 	p.DurationVar(&w.Idle, "exit-when-idle", 0, "end when nothing came for so long and all that came is delivered (default: never)")
 	p.StringVar(&f.listen, "listen", "", "serve /metrics and /healthz at this address of this machine, for instance 127.0.0.1:9464")
 
+	p.StringVar(&w.Bootstrap, "bootstrap", "", "put a snapshot of the table into DEST/snapshot while changes are captured, once: scan, or export (the service's own, which needs continuous backups)")
+	p.DurationVar(&w.Settle, "bootstrap-settle", 0, "how long after every shard is read the snapshot begins, for suites that cannot wait")
+	_ = p.MarkHidden("bootstrap-settle")
 	p.StringArrayVar(&w.From, "from", nil, "where the delivery begins, decided by its first run: now, trim-horizon, a time (2026-01-31T18:00:00Z, -90m) or, once a shard, a position SHARD:NUMBER (default: all that is in the log)")
 	p.StringVar(&d.Name, "name", "", "of the delivery: several may go on from one log (default: changes; of streams kinesis-STREAM, firehose-STREAM, stdout)")
 	p.StringVar(&f.bufferSize, "buffer-size", "", "records before compression that make a file (default: 64MiB), or are sent before it is noted that they were (default: 4MiB)")
@@ -55,6 +58,7 @@ func (f *followFlags) add(cmd *cobra.Command) {
 	f.files.add(cmd, d)
 	f.keys.add(cmd)
 	choices(cmd, "enable-stream", "new-and-old", "new", "old", "keys")
+	choices(cmd, "bootstrap", "scan", "export")
 	choices(cmd, "delimiter", "newline", "none")
 }
 
@@ -181,9 +185,10 @@ func (a *app) follow(cmd *cobra.Command, f *followFlags, given []string) error {
 	if f.heal {
 		return a.healing(cmd.Context(), f, given)
 	}
-	if a.flags.dryRun || f.readUnits != "" {
-		return usage("--dry-run and --read-units are of --heal")
+	if a.flags.dryRun {
+		return usage("--dry-run is of --heal")
 	}
+	f.wish.ReadUnits = f.readUnits
 	wish, err := f.settings(cmd, given)
 	if err != nil {
 		return err

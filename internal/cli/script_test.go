@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -90,6 +91,31 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 			lake, err := buckets(context.Background(), "lake")
 			ts.Check(err)
 			ts.Check(holds(lake, args[0], args[1], !neg))
+		},
+		// "fill FILE N": DynamoDB JSON of N items with ids k-0 and on, of a KB each.
+		"fill": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 2 {
+				ts.Fatalf("usage: fill FILE N")
+			}
+			n, err := strconv.Atoi(args[1])
+			ts.Check(err)
+			var b bytes.Buffer
+			for i := range n {
+				fmt.Fprintf(&b, `{"Item":{"id":{"S":"k-%d"},"v":{"N":"0"},"pad":{"S":"%s"}}}`+"\n", i, strings.Repeat("x", 1000))
+			}
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
+		},
+		// "churn N PREFIX TEXT": the N items of fill are changed and deleted, one after the other, until the bucket lake has an
+		// object below the prefix whose name has the text.
+		"churn": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 3 {
+				ts.Fatalf("usage: churn N PREFIX TEXT")
+			}
+			n, err := strconv.Atoi(args[0])
+			ts.Check(err)
+			lake, err := buckets(context.Background(), "lake")
+			ts.Check(err)
+			ts.Check(churn(ts, lake, n, args[1], args[2]))
 		},
 		// "remove NAME": an object of the bucket lake is gone.
 		"remove": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -247,4 +273,29 @@ func holds(b blob.Bucket, prefix, text string, want bool) error {
 		return fmt.Errorf("%q in %d objects below %s: %q", text, objects, prefix, found)
 	}
 	return nil
+}
+
+// churn changes a table until an object is there: of what a follower wrote, or 40 s are over.
+func churn(ts *testscript.TestScript, b blob.Bucket, n int, prefix, text string) error {
+	table := strings.TrimPrefix(ts.Getenv("T"), "dynamodb://")
+	begun := time.Now()
+	pace := time.NewTicker(5 * time.Millisecond) // more would only make the log long
+	defer pace.Stop()
+	for i := 0; time.Since(begun) < 40*time.Second; i++ {
+		<-pace.C
+		if i%20 == 0 {
+			for info, err := range b.List(context.Background(), prefix, "") {
+				if err != nil || strings.Contains(info.Name, text) {
+					return err
+				}
+			}
+		}
+		key := fmt.Sprintf(`"id":{"S":"k-%d"}`, i*7%n)
+		if i%5 == 4 {
+			request(ts, "DeleteItem", fmt.Sprintf(`{"TableName":%q,"Key":{%s}}`, table, key))
+		} else {
+			request(ts, "PutItem", fmt.Sprintf(`{"TableName":%q,"Item":{%s,"v":{"N":"%d"}}}`, table, key, i+1))
+		}
+	}
+	return fmt.Errorf("no object with %s below %s within 40 s", text, prefix)
 }

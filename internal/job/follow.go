@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"dynaferry/internal/blob"
@@ -40,6 +41,11 @@ type FollowWish struct {
 	// Redact are rules of step.Redaction: what they name is never in the log. None are those of the log that is there.
 	Redact []string
 
+	// Bootstrap puts a snapshot of the table beside what is delivered, by scan or by the service's own export; "" does not.
+	Bootstrap string
+	ReadUnits string        // of a scan, as Tuning has it
+	Settle    time.Duration // how long after every shard is read a snapshot may begin: 60 s, which only suites shorten
+
 	// From is where the delivery begins, once: now, trim-horizon, a time, or positions SHARD:NUMBER. None is all that is in the log.
 	From     []string
 	Delivery delivery.Settings
@@ -70,6 +76,7 @@ type Follow struct {
 	captured  capture.Metrics
 	delivered delivery.Progress
 	alarm     alarm
+	booting   atomic.Bool
 	began     time.Time
 }
 
@@ -103,6 +110,9 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if err := redaction.CheckKeys(keys); err != nil {
 		return nil, err
 	}
+	if err := f.checkBootstrap(from); err != nil {
+		return nil, err
+	}
 	if err := f.places(ctx, keys); err != nil {
 		return nil, err
 	}
@@ -110,6 +120,10 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 		return nil, err
 	}
 	if f.redaction != nil {
+		if w.Bootstrap != "" {
+			err := fault.New(fault.User, "--bootstrap: a snapshot would hold what the log's rules of --redact keep out")
+			return nil, fault.Hint(err, "export the table with --step 'drop …' and 'hash …' beside the follower")
+		}
 		f.wish.Capture.Redact = f.redaction.Record
 	}
 	shards, err := f.client.Shards(ctx, f.stream.ARN, "")
@@ -118,6 +132,10 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	}
 	f.shards = len(shards)
 	f.rates = capture.Derive(f.stream.Kinesis, f.wish.Capture)
+	if w.Bootstrap != "" {
+		f.booting.Store(true)
+		f.wish.Capture.TipEvery = tipWhileBooting
+	}
 	return f, f.begin(ctx, shards)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dynaferry/internal/changelog"
 	"dynaferry/internal/delivery"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
@@ -103,18 +104,13 @@ func (f *Follow) behind(ctx context.Context, b *delivery.Begin, text string, sha
 	for _, s := range shards {
 		parents[s.ID] = s.Parents
 	}
-	for group := range f.log.Groups {
-		tail, err := f.log.Tail(ctx, group)
-		if err != nil {
-			return err
+	err = f.eachState(ctx, func(s *changelog.State) {
+		for _, shard := range s.Shards() {
+			parents[shard.ID] = shard.Parents
 		}
-		state, err := f.log.StateAt(ctx, group, tail)
-		if err != nil {
-			return err
-		}
-		for _, s := range state.Shards() {
-			parents[s.ID] = s.Parents
-		}
+	})
+	if err != nil {
+		return err
 	}
 	if _, known := parents[id]; !known {
 		return fault.Hint(fault.New(fault.User, "--from %s: neither the stream nor the log knows the shard", text), "dynaferry inspect %s shows those of the log", f.log.URL())

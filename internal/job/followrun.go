@@ -29,6 +29,16 @@ func (f *Follow) Run(ctx context.Context) error {
 	if f.dest != nil {
 		all.Go(func() error { return f.deliverOn(delivering) })
 	}
+	if f.booting.Load() {
+		all.Go(func() error {
+			err := f.bootstrap(delivering)
+			f.booting.Store(false)
+			if delivering.Err() != nil && errors.Is(err, context.Canceled) {
+				return nil // the next run goes on
+			}
+			return err
+		})
+	}
 	all.Go(func() error { return f.watch(delivering) })
 	all.Go(func() error { return f.listen(delivering, alarmEvery) })
 	err := all.Wait()
@@ -101,7 +111,7 @@ func (f *Follow) watch(ctx context.Context) error {
 		}
 		s := f.Status()
 		f.env.progress("%s", s)
-		if moved := s.Records + s.Gaps + s.Retries; moved != last || s.Calls == 0 {
+		if moved := s.Records + s.Gaps + s.Retries; moved != last || s.Calls == 0 || f.booting.Load() {
 			last, since = moved, time.Now()
 		}
 		if f.wish.Idle > 0 && time.Since(since) >= f.wish.Idle {
