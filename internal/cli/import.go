@@ -160,13 +160,22 @@ func (a *app) showImport(raw []byte) error {
 	if r.Units > 0 {
 		fmt.Fprintf(a.out, "  write units  %s\n", countText(int64(r.Units)))
 	}
-	for _, name := range r.DuplicateFiles {
-		fmt.Fprintf(a.out, "  duplicates in %s\n", name)
-	}
-	for _, name := range r.DeadLetterFiles {
-		fmt.Fprintf(a.out, "  dead letters in %s\n", name)
-	}
+	a.showFiles("duplicates", r.DuplicateFiles)
+	a.showFiles("dead letters", r.DeadLetterFiles)
 	return nil
+}
+
+// fileNamesMax is how many files a report names; more are told by their folder, and all of them stand in --json.
+const fileNamesMax = 8
+
+func (a *app) showFiles(what string, names []string) {
+	if n := len(names); n > fileNamesMax {
+		fmt.Fprintf(a.out, "  %s in %d files below %s\n", what, n, names[0][:strings.LastIndexByte(names[0], '/')+1])
+		return
+	}
+	for _, name := range names {
+		fmt.Fprintf(a.out, "  %s in %s\n", what, name)
+	}
 }
 
 func (a *app) verifyCommand() *cobra.Command {
