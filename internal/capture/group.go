@@ -148,7 +148,7 @@ func (g *group) loop(ctx context.Context) error {
 			return err
 		}
 		starved := g.begin()
-		timer.Reset(time.Until(g.next()))
+		timer.Reset(time.Until(g.next(starved)))
 		var free chan *buffer
 		if starved {
 			free = g.pages
@@ -209,15 +209,15 @@ func (g *group) begin() (starved bool) {
 	return false
 }
 
-// next is when something is due.
-func (g *group) next() time.Time {
+// next is when something is due. Pages that starve wait for a buffer, not for a time: they are due already.
+func (g *group) next(starved bool) time.Time {
 	next := time.Now().Add(time.Minute)
 	earlier := func(t time.Time) {
 		if t.Before(next) {
 			next = t
 		}
 	}
-	if len(g.due) > 0 && len(g.queue) < queueMax {
+	if len(g.due) > 0 && len(g.queue) < queueMax && !starved {
 		earlier(g.due[0].at)
 	}
 	if !g.since.IsZero() && len(g.queue) == 0 {
