@@ -22,6 +22,10 @@ type Options struct {
 	Only   string // rows whose name contains this
 	Say    func(format string, args ...any)
 	Build  string // version and commit of this program
+
+	BucketCommand string   // of Exe, which serves the S3 half of a local world
+	Long          bool     // rows that are shortened by default take their whole time
+	Follow        []string // more flags of each follow that is measured
 }
 
 // Row is one number.
@@ -115,6 +119,11 @@ func Run(ctx context.Context, o Options, show func(Row)) (*Result, error) {
 		{"peers", b.peers},
 		{"growth", b.growth},
 		{"local", b.local},
+		{"follow-log", b.followLog},
+		{"follow-parquet", b.followParquet},
+		{"follow-memory", b.followMemory},
+		{"follow-lag", b.followLags},
+		{"follow-restart", b.followRestart},
 	} {
 		if o.Only != "" && !strings.Contains(row.name, o.Only) {
 			continue

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +43,9 @@ type served struct {
 	items   int  // that are in the table
 	stream  bool // NEW_AND_OLD_IMAGES is on
 	starts  []float64
+
+	store       string   // its S3 half's endpoint
+	environment []string // that sets programs to it
 }
 
 // local: the local DynamoDB as its users meet it, in its own process on the cores that the clients use too, and DynamoDB
@@ -118,20 +119,7 @@ func (b *bench) localRow(ctx context.Context, s *served, name, unit string, must
 }
 
 // cpuSeconds is what the server's process has used so far; 0 where there is no /proc.
-func (s *served) cpuSeconds() float64 {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "stat"))
-	if err != nil {
-		return 0
-	}
-	// After the name in parentheses: state is field 3, utime and stime are 14 and 15, in hundredths of a second.
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100
-}
+func (s *served) cpuSeconds() float64 { return cpuOf(s.cmd.Process.Pid) }
 
 // row is a row of ours; its notes tell whether the stream was on, without which it does not stand for what it should.
 func (s *served) row(name, unit string, value, must, aim float64, atMost bool) Row {
@@ -145,7 +133,34 @@ func (s *served) row(name, unit string, value, must, aim float64, atMost bool) R
 
 // serveLocal starts the program's own local world over a folder and waits for the first answer.
 func (b *bench) serveLocal(ctx context.Context) (*served, error) {
-	cmd := exec.CommandContext(ctx, b.o.Exe, "local", "--dir", b.dir("local"), "--json")
+	start := time.Now()
+	s, err := b.serveWorld(ctx, "local")
+	if err == nil {
+		s.starts = []float64{float64(time.Since(start).Microseconds()) / 1000}
+	}
+	return s, err
+}
+
+// serveWorld starts a local world over a folder of that name.
+func (b *bench) serveWorld(ctx context.Context, dir string) (*served, error) {
+	var world struct {
+		DynamoDB, S3 string
+		Environment  []string
+	}
+	s, err := b.serve(ctx, &world, "local", "--dir", b.dir(dir), "--json")
+	if err != nil {
+		return nil, err
+	}
+	s.address, s.store, s.environment = strings.TrimPrefix(world.DynamoDB, "http://"), world.S3, world.Environment
+	if _, err = s.once(ctx, "ListTables", "{}"); err != nil {
+		return nil, errors.Join(fmt.Errorf("first call of dynaferry local: %w", err), s.stop())
+	}
+	return s, nil
+}
+
+// serve starts a command of this program that serves until it is told to end, and reads the line that it announces.
+func (b *bench) serve(ctx context.Context, announced any, args ...string) (*served, error) {
+	cmd := exec.CommandContext(ctx, b.o.Exe, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
@@ -153,24 +168,18 @@ func (b *bench) serveLocal(ctx context.Context) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &served{name: "dynaferry local", cmd: cmd, dial: (&net.Dialer{}).DialContext}
+	s := &served{name: "dynaferry " + args[0], cmd: cmd, dial: (&net.Dialer{}).DialContext}
 	line, err := bufio.NewReader(pipe).ReadBytes('\n')
-	var world struct{ DynamoDB string }
 	if err == nil {
-		err = json.Unmarshal(line, &world)
-	}
-	if err == nil {
-		s.address = strings.TrimPrefix(world.DynamoDB, "http://")
-		_, err = s.once(ctx, "ListTables", "{}")
+		err = json.Unmarshal(line, announced)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start of dynaferry local: %w\n%s", err, problems.Bytes()), s.stop())
+		stopped := s.stop() // before what it said is read
+		return nil, errors.Join(fmt.Errorf("start of %s: %w\n%s", s.name, err, problems.Bytes()), stopped)
 	}
-	s.starts = []float64{float64(time.Since(start).Microseconds()) / 1000}
 	return s, nil
 }
 
@@ -365,21 +374,13 @@ func scanned(reply []byte) (n int, next []byte, err error) {
 
 // localMemory: what the process of the tables holds after all that; the S3 half is another one.
 func (b *bench) localMemory(s *served) error {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "status"))
-	if err != nil {
-		b.say("memory is not measured here: %v", err)
+	resident, peak := memoryOf(s.cmd.Process.Pid)
+	if peak == 0 {
+		b.say("memory is not measured here")
 		return nil
 	}
-	sizes := map[string]float64{}
-	for line := range strings.Lines(string(status)) {
-		if name, rest, ok := strings.Cut(line, ":"); ok && (name == "VmRSS" || name == "VmHWM") {
-			if sizes[name], err = strconv.ParseFloat(strings.Fields(rest)[0], 64); err != nil {
-				return err
-			}
-		}
-	}
-	r := s.row("resident after all this", "MB", sizes["VmRSS"]/1024, 150, 120, true)
-	r.Notes["peak"] = sizes["VmHWM"] / 1024
+	r := s.row("resident after all this", "MB", resident, 150, 120, true)
+	r.Notes["peak"] = peak
 	b.add(r)
 	return nil
 }

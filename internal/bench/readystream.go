@@ -26,7 +26,7 @@ type ReadyStream struct {
 	Open   bool          // the shards stay open: behind the last page come empty ones
 
 	page readyPage
-	pool sync.Pool
+	pool *sync.Pool
 }
 
 const (
@@ -95,7 +95,7 @@ func (s *ReadyStream) Records() int { return s.Shards * s.Pages * s.page.records
 // Serve serves the stream on loopback until the context ends; announce learns the address once it answers.
 func (s *ReadyStream) Serve(ctx context.Context, announce func(url string, records int)) error {
 	s.page = makeReadyPage()
-	s.pool.New = func() any { return new(bytes.Buffer) }
+	s.pool = &sync.Pool{New: func() any { return new(bytes.Buffer) }}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -204,7 +204,7 @@ An address is dynamodb://Table, s3://bucket/prefix or a path. It may end with ?r
 	p.StringVar(&a.flags.profile, "cpu-profile", "", "write a profile for go tool pprof to this file")
 	_ = p.MarkHidden("cpu-profile")
 	root.AddCommand(a.exportCommand(), a.followCommand(), a.convertCommand(), a.importCommand(), a.verifyCommand(), a.backupCommand(), a.restoreCommand(), a.replayCommand(), a.archiveCommand(), a.recallCommand(), a.inspectCommand(), a.localCommand(), a.demoCommand(),
-		a.benchCommand(), a.lambdaCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand())
+		a.benchCommand(), a.lambdaCommand(), a.planCommand(), a.taskCommand(), a.commitCommand(), a.bucketCommand(), a.streamCommand())
 	return root
 }
 

@@ -38,6 +38,9 @@ type Process struct {
 	err     error // of Wait, once done is closed
 }
 
+// PID is the child's number, for who measures it.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
 // Start runs exe with args, a command that calls Child, and waits until its server answers and c.Buckets exist.
 // The child ends with Close, with ctx, or with this process.
 func Start(ctx context.Context, exe string, args []string, c Config) (*Process, error) {
