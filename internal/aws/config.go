@@ -169,7 +169,7 @@ func (g guard) client(from sdk.HTTPClient) *http.Client {
 	transport.MaxIdleConns = 256
 	transport.DisableCompression = true // stored bytes are data: nobody may inflate them on the way
 	return &http.Client{
-		Transport: transport,
+		Transport: told{transport},
 		// A redirect would carry a signed request to a host that nobody named.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
