@@ -355,8 +355,11 @@ func (s *log) note(b *changelog.Batch, gaps map[uint64]gapped, from, to int64, p
 			info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d stands for the gap of entry %d", b.N, b.Group, b.Compacted.Gap))
 		}
 		what := stood
-		if b.Compacted.To > to {
+		switch {
+		case b.Compacted.To > to:
 			what = beyond
+		case b.Compacted.More:
+			what = open
 		}
 		gaps[b.Compacted.Gap] = max(gaps[b.Compacted.Gap], what)
 		info.Compacted = append(info.Compacted, b.Compacted.Source)
