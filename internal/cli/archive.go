@@ -40,7 +40,9 @@ deleted it; and of each deletion by TTL in the log since then, the archive must 
 else. The log must have come behind the moment at which the table was asked: let follow run.
 
 Of a table, --where moves the items for which an expression holds: they are copied to DEST, read back, and then deleted from the table, each only
-where it is still the very item that was copied, below a budget of write units. Killed anywhere, nothing is deleted that is not in DEST.
+where it is still the very item that was copied, below a budget of write units. Killed anywhere, nothing is deleted that is not in DEST. DynamoDB has no condition
+for "and nothing else": an attribute of a new name, added to an item that is else as it was in the milliseconds between look and deletion, goes with it where
+no --version-attribute is kept.
 dynaferry recall brings them back.
 
 A gap of the log is refused, since nobody knows what expired in it, unless --accept-compacted says otherwise.
