@@ -50,6 +50,9 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s3.Close() })
+	if err := s3.MakeBucket(context.Background(), "vault", true); err != nil { // whose objects can be retained
+		t.Fatal(err)
+	}
 	buckets, err := bucketsOf(context.Background(), s3)
 	if err != nil {
 		t.Fatal(err)
