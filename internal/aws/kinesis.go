@@ -48,10 +48,15 @@ func (k *Kinesis) call(ctx context.Context, x *exchange, what string, operation 
 	return nil
 }
 
-// named gives a stream to a request: by its ARN or its name.
+// named gives a stream to a request: by its name, and by its ARN where that is known. Requests take both (API, "you must use either
+// the StreamARN or the StreamName parameter, or both"), and moto's iterators are of the name alone.
 func named(stream string) (arn, name *string) {
 	if strings.HasPrefix(stream, "arn:") {
-		return &stream, nil
+		_, short, ok := strings.Cut(stream, ":stream/")
+		if !ok {
+			return &stream, nil
+		}
+		return &stream, &short
 	}
 	return nil, &stream
 }
