@@ -220,6 +220,19 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 		{name: "import", args: load(in("export-mixed"), "--key", "pk"), points: 15, rows: 3 * n, want: all},
 		{name: "import if-absent", args: load(in("twice"), "--from-format", "dynamodb-json", "--key", "pk", "--mode", "if-absent"), points: 20, rows: n + 60, want: deduped},
 	}
+	log := in("changes.log")
+	must(t, "import", in("export-mixed"), table("Logged"), "--create", "--key", "pk", "--state", in("state"))
+	must(t, "follow", table("Logged"), "--log", log, "--enable-stream", "new-and-old", "--exit-when-idle", "300ms")
+	must(t, "import", in("export-plain"), table("Logged"), "--overwrite", "--state", in("state"))
+	must(t, "import", in("last", "b.json"), table("Logged"), "--mode", "delete", "--from-format", "dynamodb-json", "--state", in("state"))
+	must(t, "follow", table("Logged"), "--log", log, "--exit-when-idle", "300ms")
+	replay := func(to string, more ...string) []string {
+		return append([]string{"replay", log, to, "--workers", "1"}, more...)
+	}
+	became := []string{"--op", "put", "--images", "new", "--format", "dynamodb-json"}
+	must(t, replay(in("became"), became...)...)
+	list = append(list, scenario{name: "replay into files", suffix: ".json.gz", points: 15, rows: n, want: printOf(t, w, source.Spec{Address: in("became")}),
+		args: func(at place) []string { return replay(at.dest, became...) }})
 	list = append(list, overlayScenarios(t, in("overlay"))...)
 	list = append(list, backupScenarios(t, in("backup"), table)...)
 	tablesOf = table
