@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,10 @@ import (
 //	TIME put|ttl|delete KEYS NEW OLD     - for an image that is not there
 //	TIME tip                             every change up to it is in the log
 //	TIME gap REASON
+//	TIME state KEYS NEW OLD              a final state of what is missing, written at TIME
+//	TIME heal GAP FROM TO                the entry of these, for the gap of entry GAP
 //	cut                                  what follows goes into another entry
+//	release                              the shard goes from group 1, where it is then from the beginning, to group 0
 //
 // TIME is a clock time of the first of March 2026, or a whole one in RFC 3339. With a log that is there they are added to it.
 func changesInto(ts *testscript.TestScript, neg bool, args []string) {
@@ -45,12 +49,15 @@ func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	w := &changeWriter{ts: ts, view: view}
 	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[1])), "\n")
-	keys := w.keysOf(lines)
+	keys, first := w.keysOf(lines), uint32(0)
+	if slices.Contains(lines, "release") {
+		first = 1
+	}
 	log, err := changelog.Create(ctx, bucket, "", changelog.Info{Stream: "arn:aws:dynamodb:us-east-1:000000000000:table/" + table + "/stream/1", Table: table, Keys: keys, View: view,
-		Groups: 1, Created: clock(ts, "00:00:00")})
+		Groups: 1 + first, Created: clock(ts, "00:00:00")})
 	ts.Check(err)
-	w.keys = keys
-	w.chain, err = log.Chain(ctx, 0, "writer", changelog.ChainOptions{})
+	w.log, w.keys = log, keys
+	w.chain, err = log.Chain(ctx, first, "writer", changelog.ChainOptions{})
 	ts.Check(err)
 	if w.chain.State().N > 0 {
 		_, err := w.chain.Append(ctx, &changelog.Draft{Kind: changelog.Fence, At: clock(ts, "00:00:00").UnixMicro()})
@@ -73,6 +80,7 @@ type changeWriter struct {
 	ts    *testscript.TestScript
 	view  feed.View
 	keys  item.KeySchema
+	log   *changelog.Log
 	chain *changelog.Chain
 	build *changelog.Builder
 	seq   uint64
@@ -121,6 +129,10 @@ func (w *changeWriter) line(line string) {
 		w.cut()
 		return
 	}
+	if len(words) == 1 && words[0] == "release" {
+		w.release()
+		return
+	}
 	if len(words) < 2 {
 		w.ts.Fatalf("%q says nothing", line)
 	}
@@ -134,6 +146,16 @@ func (w *changeWriter) line(line string) {
 		d, err := w.build.Gap(changelog.GapNote{Reason: strings.Join(words[2:], " ")}, map[string]feed.Position{"shard": {Seq: feed.Number(strconv.FormatUint(w.seq, 10))}})
 		w.ts.Check(err)
 		d.At = w.at.UnixMicro()
+		_, err = w.chain.Append(context.Background(), d)
+		w.ts.Check(err)
+	case "state":
+		w.state(words[2], words[3], words[4])
+	case "heal":
+		gap, err := strconv.ParseUint(words[2], 10, 64)
+		w.ts.Check(err)
+		d := w.build.Cut()
+		d.Kind, d.At = changelog.Compacted, w.at.UnixMicro()
+		d.Compacted = &changelog.CompactedNote{Gap: gap, From: clock(w.ts, words[3]).UnixMicro(), To: clock(w.ts, words[4]).UnixMicro(), Source: "an export"}
 		_, err = w.chain.Append(context.Background(), d)
 		w.ts.Check(err)
 	case "put", "delete", "ttl":
@@ -171,6 +193,39 @@ func (w *changeWriter) record(what, key, after, before string) {
 	w.ts.Check(err)
 	w.ts.Check(w.build.Add("shard", changelog.Record{Raw: bytes.TrimSpace(raw), Position: feed.Position{Seq: feed.Number(strconv.FormatUint(w.seq, 10))},
 		Micros: w.at.UnixMicro(), Key: changelog.KeyHash(canonical)}))
+}
+
+// state adds a final state, as incremental exports tell it.
+func (w *changeWriter) state(key, after, before string) {
+	line := map[string]any{"Metadata": map[string]any{"WriteTimestampMicros": map[string]string{"N": strconv.FormatInt(w.at.UnixMicro(), 10)}}, "Keys": json.RawMessage(key)}
+	for name, image := range map[string]string{"NewImage": after, "OldImage": before} {
+		if image != "-" {
+			line[name] = json.RawMessage(image)
+		}
+	}
+	raw, err := json.Marshal(line)
+	w.ts.Check(err)
+	canonical, err := w.keys.AppendKey(nil, w.item(key))
+	w.ts.Check(err)
+	w.ts.Check(w.build.AddLoose(changelog.Record{Raw: raw, Micros: w.at.UnixMicro(), Key: changelog.KeyHash(canonical)}))
+}
+
+// release lets the shard go from one group to the other.
+func (w *changeWriter) release() {
+	w.cut()
+	ctx := context.Background()
+	shard := *w.chain.State().Shard("shard")
+	d, err := w.build.Release(0, shard.ID)
+	w.ts.Check(err)
+	d.At = w.at.UnixMicro()
+	e, err := w.chain.Append(ctx, d)
+	w.ts.Check(err)
+	w.chain, err = w.log.Chain(ctx, 0, "writer", changelog.ChainOptions{})
+	w.ts.Check(err)
+	w.build, err = changelog.NewBuilder(w.chain.State(), changelog.BuilderOptions{BlockBytes: 2 << 10})
+	w.ts.Check(err)
+	shard.Taken = &changelog.Taken{Group: e.Group, N: e.N}
+	w.ts.Check(w.build.Begin(shard))
 }
 
 func (w *changeWriter) cut() {
