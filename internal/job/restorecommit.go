@@ -24,8 +24,8 @@ type RestoreReport struct {
 	TableID     string           `json:"tableId"`
 	Of          string           `json:"of"` // ARN of the table that was backed up
 	At          time.Time        `json:"at"`
-	By          string           `json:"by"` // backup or service
-	Backup      int              `json:"backup"`
+	By          string           `json:"by"`                // backup or service
+	Backup      int              `json:"backup"`            // -1: the base was none
 	Windows     int              `json:"windows,omitempty"` // of changes laid over the base
 	Log         string           `json:"log,omitempty"`     // whose changes were laid over that
 	Proof       string           `json:"proof"`             // see the constants
