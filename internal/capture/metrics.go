@@ -14,6 +14,7 @@ type Metrics struct {
 	Entries    atomic.Int64
 	Gaps       atomic.Int64
 	Calls      atomic.Int64 // of the stream's service
+	Read       atomic.Int64 // records that came; more than Records as long as a draft waits
 	Retries    atomic.Int64 // calls of it that failed and are repeated
 	Throttles  atomic.Int64 // of them, those that asked for less
 	Puts       atomic.Int64 // appends that failed and are repeated

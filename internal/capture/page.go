@@ -44,6 +44,7 @@ func (g *group) arrived(s *shard, r *reply, b *buffer) error {
 		return nil // it was asked whether it is still there
 	}
 	g.learn(b.Date)
+	g.o.Metrics.Read.Add(int64(len(b.Records)))
 	if r.opened {
 		s.quiet = nil
 		s.unjudged = s.unjudged || s.horizon || s.end.IsZero() || g.stream.Kinesis

@@ -111,7 +111,7 @@ func (f *Follow) watch(ctx context.Context) error {
 		}
 		s := f.Status()
 		f.env.progress("%s", s)
-		if moved := s.Records + s.Gaps + s.Retries; moved != last || s.Calls == 0 || f.booting.Load() {
+		if moved := f.captured.Read.Load() + s.Gaps + s.Retries; moved != last || s.Calls == 0 || f.booting.Load() {
 			last, since = moved, time.Now()
 		}
 		if f.wish.Idle > 0 && time.Since(since) >= f.wish.Idle {
