@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -26,7 +27,7 @@ func (g *group) listAll() {
 	g.aside(func() func() error {
 		var listed []feed.Shard
 		open := true
-		err := g.insist(g.reads, "shards", func() error {
+		err := g.insist(g.reads, g.name("shards"), func() error {
 			return g.call(g.reads, func(ctx context.Context) (err error) {
 				listed, err = g.client.Shards(ctx, g.stream.ARN, "")
 				if err == nil && drained {
@@ -71,26 +72,37 @@ func (g *group) all(listed []feed.Shard, rest *others, open bool) error {
 		g.listAt = time.Now().Add(min(listAgain<<min(g.refused-1, 5), listEvery))
 		return nil
 	}
-	g.refused, g.listed, g.listAt = 0, true, time.Now().Add(listEvery)
+	g.refused, g.listed, g.unsure, g.listAt, g.listedAt = 0, true, false, time.Now().Add(listEvery), time.Now()
 	unseen := g.state.Unseen(listed, absent...)
 	rest.expect(unseen, listed)
+	g.settleParents(unseen)
 	for _, s := range unseen {
-		if !g.over[s.ID] && rest.owner(s.ID, listed, g) == g.n && !g.orphaned(s) {
+		if !g.over[s.ID] && rest.owner(s.ID, listed, g) == g.n {
 			g.wait(s)
 		}
 	}
 	if err := g.beginWaiting(rest); err != nil {
 		return err
 	}
+	g.complete = g.now()
 	if !open && len(g.list) > 0 && len(g.waiting) == 0 && !g.build.Touched() && len(g.queue) == 0 &&
 		!slices.ContainsFunc(g.list, func(s *shard) bool { return !s.closed || s.looks < 2 }) {
 		return fault.Hint(fault.New(fault.NotFound, "stream %s is closed, and all of its records are in the log", g.stream.ARN),
 			"follow the table again once it has another stream: that goes on in the same log")
 	}
-	if len(g.waiting) > 0 {
-		g.listAt = time.Now().Add(listAgain)
-	}
 	return nil
+}
+
+// settleParents notes the parents that need not be waited for: those that a list of all lacks, and those that are finished.
+func (g *group) settleParents(unseen []feed.Shard) {
+	clear(g.settled)
+	for i := range unseen {
+		for _, id := range unseen[i].Parents {
+			if !slices.ContainsFunc(unseen, func(s feed.Shard) bool { return s.ID == id }) {
+				g.settled[id] = true
+			}
+		}
+	}
 }
 
 // unlisted are those of the group's shards that a list lacks and may lack. old tells that it lacks others: it is older than
@@ -155,6 +167,9 @@ func (g *group) adopt(parent *shard, children []feed.Shard) error {
 			continue
 		}
 		parent.known = true
+		if parent.forgotten {
+			g.over[s.ID] = true
+		}
 		if !g.over[s.ID] {
 			g.wait(s)
 		}
@@ -162,21 +177,12 @@ func (g *group) adopt(parent *shard, children []feed.Shard) error {
 	if len(children) == 0 && planted.Is(planted.LeafForgotten) {
 		parent.forgotten = true
 	}
-	err := g.beginWaiting(nil)
-	if again := time.Now().Add(listAgain); len(g.waiting) > 0 && g.log.Groups > 1 && again.Before(g.listAt) {
-		g.listAt = again // which looks where other groups stand
-	}
-	return err
-}
-
-// orphaned is for a planted bug.
-func (g *group) orphaned(s feed.Shard) bool {
-	return slices.ContainsFunc(s.Parents, func(id string) bool { return g.shards[id] != nil && g.shards[id].forgotten })
+	return g.beginWaiting(nil)
 }
 
 // wait puts a shard among those that begin once their parents are drained.
 func (g *group) wait(s feed.Shard) {
-	if !slices.ContainsFunc(g.waiting, func(w feed.Shard) bool { return w.ID == s.ID }) && !g.orphaned(s) {
+	if !slices.ContainsFunc(g.waiting, func(w feed.Shard) bool { return w.ID == s.ID }) {
 		g.waiting = append(g.waiting, s)
 	}
 }
@@ -197,6 +203,9 @@ func (g *group) beginWaiting(rest *others) error {
 			}
 		}
 	}
+	if soon := g.listedAt.Add(listAgain); g.unsure && soon.Before(g.listAt) {
+		g.listAt = soon
+	}
 	return nil
 }
 
@@ -211,7 +220,15 @@ func (g *group) holdsBack(id string, rest *others) bool {
 	if slices.ContainsFunc(g.waiting, func(w feed.Shard) bool { return w.ID == id }) {
 		return true
 	}
-	return !g.over[id] && rest.holdsBack(id, g)
+	if g.over[id] {
+		return false
+	}
+	held := !g.settled[id]
+	if g.log.Groups > 1 {
+		held = rest.holdsBack(id)
+	}
+	g.unsure = g.unsure || held
+	return held
 }
 
 // start begins a shard at its oldest record. What is known of its parents' times is known of it.
@@ -230,8 +247,12 @@ func (g *group) start(s feed.Shard) error {
 		}
 		first = false
 	}
+	if own.basis == 0 {
+		// It was not there when all were listed last, or not told: lists lag by minutes, records stay a day.
+		own.basis = cmp.Or(g.complete, g.now())
+	}
 	own.told = own.tip
-	begin := changelog.Shard{ID: s.ID, Parents: s.Parents, Time: own.time, Tip: own.tip}
+	begin := changelog.Shard{ID: s.ID, Parents: s.Parents, Time: own.time, Tip: own.tip, Begun: own.basis}
 	if planted.Is(planted.ChildEarly) {
 		begin.Parents = nil
 	}

@@ -168,7 +168,7 @@ func (g *group) tellLost() error {
 	slices.Sort(note.Gone)
 	note.Reason = fmt.Sprintf("the service no longer has %d shards that were not read to their end, or their children: %s", len(g.lost), note.Gone[0])
 	g.lost = nil
-	g.listAt = time.Now()
+	g.listAt, g.complete = time.Now(), note.To
 	return g.gap(note, nil)
 }
 
@@ -182,6 +182,6 @@ func (g *group) newStream(old string) error {
 		g.unschedule(s)
 	}
 	err := g.gap(note, nil)
-	g.list, g.children = nil, nil
+	g.list, g.children, g.complete = nil, nil, note.To
 	return err
 }

@@ -38,7 +38,13 @@ type group struct {
 	mark      bool      // a mark about a tip is due by itself
 	seen      seen
 
-	waiting  []feed.Shard // listed, ours, and not begun: parents are not drained
+	waiting  []feed.Shard    // listed, ours, and not begun: parents are not drained
+	settled  map[string]bool // of one group: parents that hold nothing back, as the last list of all showed
+	unsure   bool            // about a parent that only a list of all shows to be there or not
+	listedAt time.Time
+	// complete is up to when nothing was missing of shards that are not known yet: the last list of all in this life,
+	// or in another as far as the log tells; 0 before the log's beginning.
+	complete int64
 	listing  bool
 	listAt   time.Time // when to list all shards again
 	listed   bool      // that was done once
@@ -57,7 +63,7 @@ const (
 
 // carry opens a group's chain, takes it over if it was another's, and runs its loop.
 func (p *process) carry(ctx context.Context, n uint32) error {
-	g := &group{process: p, n: n, shards: map[string]*shard{}, over: map[string]bool{}, done: make(chan func() error)}
+	g := &group{process: p, n: n, shards: map[string]*shard{}, over: map[string]bool{}, settled: map[string]bool{}, done: make(chan func() error)}
 	writes, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -84,12 +90,13 @@ func (p *process) carry(ctx context.Context, n uint32) error {
 	for _, s := range g.shards {
 		p.o.Metrics.forget(s.ID)
 	}
+	plantedKeep(p.o.Writer, g.shards)
 	return err
 }
 
 // take opens the chain, and shuts out whoever wrote it before.
 func (g *group) take(ctx context.Context) error {
-	err := g.insist(ctx, "chain", func() (err error) {
+	err := g.insist(ctx, g.name("chain"), func() (err error) {
 		g.chain, err = g.log.Chain(ctx, g.n, g.o.Writer, g.o.Chain)
 		return err
 	})
@@ -120,8 +127,10 @@ func (g *group) restore() (err error) {
 		own := g.enter(feed.Shard{ID: s.ID, Parents: s.Parents})
 		own.end, own.time, own.tip, own.told, own.closed = s.End, s.Time, s.Tip, s.Tip, s.Closed
 		own.restored = true
-		if own.basis = max(s.Time, s.Tip); own.basis == 0 {
-			own.basis = g.state.At // the log ran then, and what was there before it began is none of its own
+		plantedStale(g.o.Writer, own)
+		own.basis = max(s.Time, s.Tip, s.Begun)
+		if !s.Closed && (g.complete == 0 || own.basis < g.complete) {
+			g.complete = own.basis // all were read then, and so had been listed
 		}
 		if s.Closed {
 			own.look(len(s.Children) > 0)
@@ -141,6 +150,9 @@ func (g *group) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		if ctx.Err() != nil { // also when an answer was first to say so: nothing is begun any more
+			return g.finish()
+		}
 		if err := g.advance(); err != nil {
 			return err
 		}
@@ -156,7 +168,6 @@ func (g *group) loop(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			return g.finish()
 		case done := <-g.done:
 			err = done()
 		case b := <-free:
@@ -168,6 +179,9 @@ func (g *group) loop(ctx context.Context) error {
 		}
 	}
 }
+
+// name is what a pause of the group is for: those of two groups have nothing to do with each other.
+func (g *group) name(of string) string { return fmt.Sprintf("%s %d", of, g.n) }
 
 // aside runs work beside the loop, and what it returns in it.
 func (g *group) aside(work func() func() error) {
@@ -315,7 +329,7 @@ func (g *group) append(ctx context.Context, d *changelog.Draft) (*changelog.Entr
 			return e, err
 		}
 		g.o.Metrics.Puts.Add(1)
-		if err := pause(ctx, backoff(ctx, "append", failures)); err != nil {
+		if err := pause(ctx, backoff(ctx, g.name("append"), failures)); err != nil {
 			return nil, err
 		}
 	}

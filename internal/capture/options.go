@@ -34,6 +34,10 @@ type Options struct {
 	// MemoryBytes bounds what is held of pages and drafts, about: 128 MiB, whatever the number of shards.
 	MemoryBytes int64
 
+	// Lease is how long a process that shows no life is believed to hold its groups: 8 s. Below 0 there are no leases: this
+	// process is alone, or fails when another captures the same log. A lease costs a put every third of it for each group.
+	Lease time.Duration
+
 	// Redact changes a record before the log sees it: it may replace r.Raw, and rows of p.Items. It is called by several
 	// goroutines at once, once a record and attempt. An error ends Run.
 	Redact func(p *feed.Page, r *feed.Record) error
@@ -79,6 +83,7 @@ func (o Options) withDefaults(ctx context.Context, kinesis bool) Options {
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, segmentDefault)
 	o.TipEvery = cmp.Or(o.TipEvery, tipEveryDefault)
 	o.Retention = cmp.Or(o.Retention, retentionDefault)
+	o.Lease = cmp.Or(o.Lease, leaseDefault)
 	o.MemoryBytes = cmp.Or(o.MemoryBytes, memoryDefault)
 	if o.Metrics == nil {
 		o.Metrics = new(Metrics)

@@ -26,7 +26,7 @@ func (g *group) others(ctx context.Context) (*others, error) {
 		if n == g.n {
 			continue
 		}
-		err := g.insist(ctx, "others", func() error {
+		err := g.insist(ctx, g.name("others"), func() error {
 			tail, err := g.log.Tail(ctx, n)
 			if err != nil {
 				return err
@@ -129,11 +129,8 @@ func (o *others) expect(unseen, listed []feed.Shard) {
 	}
 }
 
-// holdsBack tells whether a parent of another group is still to be drained there.
-func (o *others) holdsBack(id string, g *group) bool {
-	if g.log.Groups == 1 {
-		return false
-	}
+// holdsBack tells whether a parent that is not of this group is still to be drained.
+func (o *others) holdsBack(id string) bool {
 	if o == nil {
 		return true // not looked yet: the next list of all does
 	}

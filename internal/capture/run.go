@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"dynaferry/internal/changelog"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
+	"dynaferry/internal/planted"
 )
 
 // process is what all groups of one Run share.
@@ -24,6 +26,7 @@ type process struct {
 	offset atomic.Int64 // the service's clock minus ours, ns
 	active atomic.Int64 // when a record came last, by our clock: ns since begun
 	begun  time.Time
+	fleet  fleet
 }
 
 // Run carries a stream into a log until ctx ends, and then returns nil with all that was read in the log. It also ends:
@@ -41,7 +44,12 @@ func Run(ctx context.Context, log *changelog.Log, client feed.Client, stream str
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	for group := range log.Groups {
-		all.Go(func() error { return p.hold(ctx, group) })
+		all.Go(func() error {
+			if p.o.Lease < 0 {
+				return p.hold(ctx, group)
+			}
+			return p.tend(ctx, group)
+		})
 	}
 	return ended(ctx, all.Wait())
 }
@@ -104,17 +112,17 @@ func (p *process) hold(ctx context.Context, group uint32) error {
 			return err
 		case errors.As(err, &fenced) && fenced.Entry.Writer == p.o.Writer:
 			// An earlier put of ours landed late: the chain knows where it ends.
-		case errors.As(err, &fenced):
+		case errors.As(err, &fenced) && !planted.Is(planted.StaleHolder):
 			p.o.Metrics.Lost.Add(1)
 			return err
-		case !fault.Retryable(err):
+		case !fault.Retryable(err) && fenced == nil:
 			return err
 		}
 		p.o.Metrics.Puts.Add(1)
 		if failures++; p.o.Metrics.Entries.Load() > progress {
 			failures = 1
 		}
-		if err := pause(ctx, backoff(ctx, "group", failures)); err != nil {
+		if err := pause(ctx, backoff(ctx, fmt.Sprintf("group %d", group), failures)); err != nil {
 			return err
 		}
 	}

@@ -12,8 +12,8 @@ type shard struct {
 	feed.Shard
 	end  feed.Position // of the last record that was added or passed over
 	time int64         // the greatest time of its records and its parents'
-	// basis is the time before which no record is missing, or it is told as a gap: the greatest time, or tip. 0 when the log
-	// knows nothing: then whatever is there first is its beginning.
+	// basis is the time before which no record is missing, or it is told as a gap: the greatest time, or tip, or when it
+	// was taken up.
 	basis  int64
 	closed bool // drained
 

@@ -58,8 +58,8 @@ func (s *Shard) check() error {
 		return broken("shard %s has children and is open", s.ID)
 	case s.Total < s.Records:
 		return broken("shard %s has %d records in this entry and %d in all", s.ID, s.Records, s.Total)
-	case s.Time < 0 || s.Tip < 0:
-		return broken("shard %s has the time %d and the tip %d", s.ID, s.Time, s.Tip)
+	case s.Time < 0 || s.Tip < 0 || s.Begun < 0:
+		return broken("shard %s has the time %d and the tip %d, and began at %d", s.ID, s.Time, s.Tip, s.Begun)
 	}
 	return nil
 }

@@ -58,7 +58,9 @@ type Shard struct {
 	Children []string      `json:"children,omitempty"` // of this group, once they were seen
 	Time     int64         `json:"time,omitempty"`     // the running maximum of the records' times along the lineage
 	// Tip is when the shard was seen at its open end: every record of before is in the log, by observation. 0: never.
-	Tip     int64  `json:"tip,omitempty"`
+	Tip int64 `json:"tip,omitempty"`
+	// Begun is from when on its records are in the log, or told as missing: what is older may have been gone before.
+	Begun   int64  `json:"begun,omitempty"`
 	Records uint64 `json:"records,omitempty"` // in this entry
 	Total   uint64 `json:"total,omitempty"`   // in all entries so far
 	// Taken is the entry of another group that released the shard; this one goes on where that one ended.

@@ -14,7 +14,6 @@ type State struct {
 	N      uint64 // the last entry; 0 of an empty chain
 	Stream string // ARN, of the last entry
 	Writer string // of the last entry
-	At     int64  // when the last entry was written, µs since 1970 by the service's clock; 0 of an empty chain
 	shards map[string]*Shard
 }
 
@@ -162,6 +161,8 @@ func (s *State) follows(e *Entry, now *Shard) error {
 		return broken("shard %s has the parents %q; before it had %q", now.ID, now.Parents, old.Parents)
 	case old.Closed && (!now.Closed || now.End != now.After):
 		return broken("shard %s is closed and goes on to %v", now.ID, now.End)
+	case now.Begun != old.Begun:
+		return broken("shard %s began at %d; before it was %d", now.ID, now.Begun, old.Begun)
 	case now.Time < old.Time || now.Tip < old.Tip:
 		return broken("shard %s goes back from the time %d and tip %d to %d and %d", now.ID, old.Time, old.Tip, now.Time, now.Tip)
 	case now.Total != old.Total+now.Records:
@@ -205,7 +206,7 @@ func (s *State) starts(e *Entry, now *Shard) error {
 
 // put takes over what an entry says, without a check.
 func (s *State) put(e *Entry) {
-	s.N, s.Stream, s.Writer, s.At = e.N, e.Stream, e.Writer, e.At
+	s.N, s.Stream, s.Writer = e.N, e.Stream, e.Writer
 	if e.Gap != nil && e.Gap.Stream != "" {
 		clear(s.shards) // the stream before is over, with all that was to come of it
 	}

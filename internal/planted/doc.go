@@ -22,7 +22,7 @@ const (
 	ChildLatest   Bug = "child-latest"    // a child is read from where it stands when it is found
 	ChildEarly    Bug = "child-early"     // a child is read before its parents' end
 	SilentGap     Bug = "silent-gap"      // what the service no longer has is passed over
-	BlindRebase   Bug = "blind-rebase"    // who lost the race for an entry puts his draft behind the winner's
+	StaleHolder   Bug = "stale-holder"    // who lost a group goes on with it from where he stood himself
 	ExpiryDoubles Bug = "expiry-doubles"  // behind an expired iterator a shard is read again from its oldest record
 	LeafForgotten Bug = "leaf-forgotten"  // a closed shard without children at first is taken for the end of its lineage
 	TipAtOnce     Bug = "tip-at-once"     // one empty page is taken for the open end
@@ -33,5 +33,5 @@ const (
 )
 
 // Bugs lists them all.
-var Bugs = []Bug{NoReadBack, EmptyReadBack, TextNumbers, ChildLatest, ChildEarly, SilentGap, BlindRebase, ExpiryDoubles,
+var Bugs = []Bug{NoReadBack, EmptyReadBack, TextNumbers, ChildLatest, ChildEarly, SilentGap, StaleHolder, ExpiryDoubles,
 	LeafForgotten, TipAtOnce, EpochEarly, OwnCut, ClockName, WallClock}

@@ -59,6 +59,16 @@ func (s *Store) Written(name string) int {
 	return s.written[name]
 }
 
+// Modified tells when an object was put; zero when it was not.
+func (s *Store) Modified(name string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.objects[name]; o != nil {
+		return o.info.Modified
+	}
+	return time.Time{}
+}
+
 func (s *Store) find(name string) (*object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

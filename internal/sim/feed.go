@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -128,7 +129,7 @@ func (c *client) Iterator(ctx context.Context, stream, shard string, after feed.
 			return fault.New(fault.NotFound, "no shard %s", shard)
 		}
 		_, err := s.seek(after)
-		iterator = c.t.iterator(shard, after)
+		iterator = c.t.iterator(shard, after, 0)
 		return err
 	})
 	if err != nil {
@@ -137,31 +138,35 @@ func (c *client) Iterator(ctx context.Context, stream, shard string, after feed.
 	return iterator, nil
 }
 
-// iterator is what the service hands out: it tells all by itself, and when it was made.
-func (t *Table) iterator(shard string, after feed.Position) string {
-	return fmt.Sprintf("%s/%s/%d", shard, after, time.Now().UnixNano())
+// iterator is what the service hands out: it tells all by itself, when it was made, and how many pages before it in a row
+// were empty without need.
+func (t *Table) iterator(shard string, after feed.Position, empty int) string {
+	return fmt.Sprintf("%s/%s/%d/%d", shard, after, time.Now().UnixNano(), empty)
 }
+
+// emptyMax is how many pages in a row are empty although records are there: that five over ten seconds are the open end, is
+// what capture has to rely on.
+const emptyMax = 4
 
 func (c *client) Read(ctx context.Context, iterator string, limit int, p *feed.Page) error {
 	*p = feed.Page{Records: p.Records[:0], Items: p.Items, Children: p.Children[:0], Behind: -1}
 	p.Items.Reset()
 	part := strings.Split(iterator, "/")
-	if len(part) != 3 {
+	if len(part) != 4 {
 		return fault.New(fault.User, "%q is no iterator", iterator)
 	}
 	return c.t.send(ctx, c.p, "read", part[0], func(r *rand.Rand) error {
-		return c.t.read(r, part[0], part[1], part[2], limit, p)
+		return c.t.read(r, part, limit, p)
 	})
 }
 
-func (t *Table) read(r *rand.Rand, id, behind, made string, limit int, p *feed.Page) error {
-	made64, err := strconv.ParseInt(made, 10, 64)
-	if err != nil {
-		return fault.New(fault.User, "%q is of no iterator", made)
-	}
-	after, err := feed.ParsePosition(behind)
-	if err != nil {
-		return err
+func (t *Table) read(r *rand.Rand, iterator []string, limit int, p *feed.Page) error {
+	id := iterator[0]
+	made64, err := strconv.ParseInt(iterator[2], 10, 64)
+	empty, err2 := strconv.Atoi(iterator[3])
+	after, err3 := feed.ParsePosition(iterator[1])
+	if err := errors.Join(err, err2, err3); err != nil {
+		return fault.New(fault.User, "%q is no iterator: %w", iterator, err)
 	}
 	life := 15 * time.Minute
 	if t.w.Plan.Kinesis {
@@ -180,8 +185,10 @@ func (t *Table) read(r *rand.Rand, id, behind, made string, limit int, p *feed.P
 	}
 	p.Date = time.Now().Truncate(time.Second)
 	some := s.records[from:min(len(s.records), from+1+r.IntN(min(limit, 10)))]
-	if t.w.pick(r, Empty) == Empty {
-		some = nil
+	if t.w.pick(r, Empty) == Empty && empty < emptyMax {
+		some, empty = nil, empty+1
+	} else {
+		empty = 0
 	}
 	build := item.NewBuilder(&p.Items)
 	for _, rec := range some {
@@ -197,7 +204,7 @@ func (t *Table) read(r *rand.Rand, id, behind, made string, limit int, p *feed.P
 		}
 	}
 	if len(left) > 0 || s.closed.IsZero() {
-		p.Next = t.iterator(id, after)
+		p.Next = t.iterator(id, after, empty)
 		return nil
 	}
 	for _, child := range t.shards {

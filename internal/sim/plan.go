@@ -35,6 +35,8 @@ type Plan struct {
 	Keys      int           `json:"keys"`
 	Every     time.Duration `json:"every"`            // the mean pause between two writes
 	Jumps     int           `json:"jumps,omitempty"`  // pauses of 16 to 40 minutes among them
+	Outage    bool          `json:"outage,omitempty"` // all processes are down for more than a day, in the middle of the writes
+	Groups    int           `json:"groups,omitempty"` // of the change log; 0 is 1
 	Shards    int           `json:"shards"`           // at first
 	Splits    int           `json:"splits,omitempty"` // of 100 writes, how many are followed by a shard's end
 	Processes int           `json:"processes"`        // at once; those that replace killed ones are more
@@ -62,6 +64,7 @@ func Draw(seed uint64) Plan {
 			p.Rates[f] = rate
 		}
 	}
+	p.Outage, p.Groups = r.IntN(8) == 0, []int{1, 1, 1, 3}[r.IntN(4)]
 	return p
 }
 

@@ -104,6 +104,9 @@ type fleet struct {
 // keep runs one process after the other in a slot, until the end.
 func (f *fleet) keep(slot int) {
 	for life := 0; ; life++ {
+		if !f.outlive() {
+			return
+		}
 		name := fmt.Sprintf("p%d.%d", slot, life)
 		r := f.w.Rand(name, "fate", "", 0)
 		p := f.w.Spawn(name, f.actor)
@@ -128,17 +131,41 @@ func (f *fleet) keep(slot int) {
 	}
 }
 
+// outlive waits while there is an outage, false when all ends.
+func (f *fleet) outlive() bool {
+	select {
+	case <-f.w.Table.dark:
+	default:
+		return true
+	}
+	select {
+	case <-f.w.Table.light:
+		return true
+	case <-f.stop:
+		return false
+	}
+}
+
 // live waits until a process has ended, or is killed or taken for dead as the plan says; false when all ends.
 func (f *fleet) live(p *Process, r *rand.Rand) bool {
 	fate := r.IntN(100)
 	lives := time.NewTimer(time.Duration(r.Int64N(int64(40 * time.Second))))
 	defer lives.Stop()
+	dark := f.w.Table.dark
+	select {
+	case <-dark:
+		dark = nil // that is over
+	default:
+	}
 	for {
 		select {
 		case <-f.stop:
 			return false
 		case <-p.Done:
 			f.judge(p)
+			return true
+		case <-dark:
+			p.Kill()
 			return true
 		case <-lives.C:
 		}

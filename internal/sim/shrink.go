@@ -44,6 +44,12 @@ func smaller(p Plan) (all []Plan) {
 			*n = was
 		}
 	}
+	if p.Outage {
+		step(func(q *Plan) { q.Outage = false })
+	}
+	if p.Groups > 1 {
+		step(func(q *Plan) { q.Groups = 0 })
+	}
 	for _, f := range Faults {
 		if p.Rates[f] > 0 {
 			step(func(q *Plan) { delete(q.Rates, f) })

@@ -22,6 +22,8 @@ type Table struct {
 	shards  []*shard // as they began
 	seq     int
 	written chan struct{}
+	dark    chan struct{} // closed when the outage begins
+	light   chan struct{} // and when it ends
 }
 
 // Change is one change of an item, the n-th of the table.
@@ -64,7 +66,7 @@ const (
 )
 
 func newTable(w *World) *Table {
-	t := &Table{w: w, r: w.Rand("table", "life", "", 0), items: map[string]int{}, written: make(chan struct{})}
+	t := &Table{w: w, r: w.Rand("table", "life", "", 0), items: map[string]int{}, written: make(chan struct{}), dark: make(chan struct{}), light: make(chan struct{})}
 	t.seq = 900 + t.r.IntN(100) // numbers grow by a digit soon
 	for i := range w.Plan.Shards {
 		t.begin(i*space/w.Plan.Shards, (i+1)*space/w.Plan.Shards, 0)
@@ -92,7 +94,16 @@ func (t *Table) Live() {
 	for range p.Jumps {
 		jumps[t.r.IntN(p.Writes)] = true
 	}
+	dark, light := -1, -1
+	if p.Outage {
+		dark = t.r.IntN(p.Writes)
+		light = dark + t.r.IntN(p.Writes-dark)
+	}
 	for i := range p.Writes {
+		if i == dark {
+			close(t.dark)
+			time.Sleep(time.Duration(t.r.Int64N(int64(20 * time.Hour))))
+		}
 		pause := time.Duration(t.r.ExpFloat64() * float64(p.Every))
 		if jumps[i] {
 			pause += 16*time.Minute + time.Duration(t.r.Int64N(int64(24*time.Minute)))
@@ -101,6 +112,11 @@ func (t *Table) Live() {
 		t.write()
 		if t.r.IntN(100) < p.Splits {
 			t.divide()
+		}
+		if i == light {
+			// From hours that lose nothing up to days after which all is gone.
+			time.Sleep(time.Duration(t.r.Int64N(int64(30 * time.Hour))))
+			close(t.light)
 		}
 	}
 	t.mu.Lock()
