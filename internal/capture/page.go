@@ -32,6 +32,10 @@ func (g *group) arrived(s *shard, r *reply, b *buffer) error {
 	if s.gone {
 		return nil
 	}
+	if r.opened {
+		s.quiet = nil
+		s.unjudged = s.unjudged || s.horizon || s.end.IsZero() || g.stream.Kinesis
+	}
 	if r.err != nil {
 		s.iterator = r.iterator
 		return g.failed(s, r.err)
@@ -45,10 +49,6 @@ func (g *group) arrived(s *shard, r *reply, b *buffer) error {
 	}
 	g.learn(b.Date)
 	g.o.Metrics.Read.Add(int64(len(b.Records)))
-	if r.opened {
-		s.quiet = nil
-		s.unjudged = s.unjudged || s.horizon || s.end.IsZero() || g.stream.Kinesis
-	}
 	if err := g.judge(s, b); err != nil {
 		return err
 	}

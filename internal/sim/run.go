@@ -223,7 +223,9 @@ func (f *fleet) thaw() {
 // end kills what still runs, and waits for it.
 func (f *fleet) end() {
 	for _, p := range f.processes() {
-		p.Kill()
+		p.Kill() // all at once: they stand there in no order
+	}
+	for _, p := range f.processes() {
 		<-p.Done
 		f.judge(p)
 	}
