@@ -220,6 +220,14 @@ func (l *logged) lost(w *World, s *shard, got *loggedShard, r *record) string {
 			}
 		}
 	}
+	if len(got.seen) == 0 { // never known, and gone: what came after it tells so
+		for _, child := range w.Table.shards {
+			if below := l.shards[child.ID]; below != nil && l.descends(w, child, []string{s.ID}) &&
+				slices.ContainsFunc(below.seen, func(seen seenShard) bool { return seen.gap && seen.After.IsZero() && until(seen.at) }) {
+				return "a gap where its child begins"
+			}
+		}
+	}
 	if l.fresh(w, s) && (len(got.seen) == 0 || until(got.begun)) && time.Since(r.at) > retention-2*time.Minute {
 		return "the log begins later"
 	}

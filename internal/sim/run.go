@@ -55,6 +55,7 @@ func (w *World) run(s *Scenario) error {
 	for slot := range w.Plan.Processes {
 		living.Go(func() { fleet.keep(slot) })
 	}
+	living.Go(fleet.darken)
 	<-w.Table.Written()
 	// Some time for faults to meet what is left to do.
 	time.Sleep(time.Duration(w.Rand("world", "heal", "", 0).Int64N(int64(time.Minute))))
@@ -131,6 +132,17 @@ func (f *fleet) keep(slot int) {
 	}
 }
 
+// darken kills all when the outage begins, also those that were taken for dead and are frozen.
+func (f *fleet) darken() {
+	select {
+	case <-f.w.Table.dark:
+		for _, p := range f.processes() {
+			p.Kill()
+		}
+	case <-f.stop:
+	}
+}
+
 // outlive waits while there is an outage, false when all ends.
 func (f *fleet) outlive() bool {
 	select {
@@ -165,7 +177,6 @@ func (f *fleet) live(p *Process, r *rand.Rand) bool {
 			f.judge(p)
 			return true
 		case <-dark:
-			p.Kill()
 			return true
 		case <-lives.C:
 		}
