@@ -101,6 +101,7 @@ func (t *Table) Live() {
 	}
 	for i := range p.Writes {
 		if i == dark {
+			time.Sleep(time.Duration(1 + t.r.IntN(1e6))) // not while the first are started
 			close(t.dark)
 			time.Sleep(time.Duration(t.r.Int64N(int64(20 * time.Hour))))
 		}
