@@ -156,7 +156,8 @@ func (g *group) tellLost() error {
 	if len(g.lost) == 0 || g.missing > 0 {
 		return nil
 	}
-	note := changelog.GapNote{To: g.now()}
+	// Shards that were never listed may be gone with them: what begins anew tells nothing of where it comes from.
+	note := changelog.GapNote{From: g.complete, To: g.now()}
 	for _, s := range g.lost {
 		if note.From == 0 || s.basis < note.From {
 			note.From = s.basis

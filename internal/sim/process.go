@@ -120,13 +120,13 @@ type call struct {
 // begin sends a call on its way: it returns at the moment at which it reaches the service. A call that its caller gives up
 // before is on its way all the same: land is run when it arrives, if it is not nil.
 func (p *Process) begin(ctx context.Context, op, name string, more time.Duration, land func()) (*call, error) {
-	c := &call{p: p, op: op, name: name, nth: p.nth(op, name)}
 	if err := p.gate(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, err // and takes no number: whether such a call is begun at all may be chance
 	}
+	c := &call{p: p, op: op, name: name, nth: p.nth(op, name)}
 	c.r = p.w.Rand(p.Name, op, name, c.nth)
 	there := c.spread(p.w.Plan.Call/2) + more
 	c.back = c.spread(p.w.Plan.Call / 2)
