@@ -129,8 +129,8 @@ func (g *group) restore() (err error) {
 		own.restored = true
 		plantedStale(g.o.Writer, own)
 		own.basis = max(s.Time, s.Tip, s.Begun)
-		if !s.Closed && (g.complete == 0 || own.basis < g.complete) {
-			g.complete = own.basis // all were read then, and so had been listed
+		if len(s.Children) == 0 && (g.complete == 0 || own.basis < g.complete) {
+			g.complete = own.basis // all were read up to then, and so had been listed
 		}
 		if s.Closed {
 			own.look(len(s.Children) > 0)
