@@ -76,6 +76,10 @@ func (p *process) fetch(ctx context.Context, q question, b *buffer) (r reply) {
 // call makes one call of the service. One that takes too long may be better the next time.
 func (p *process) call(ctx context.Context, do func(context.Context) error) error {
 	p.o.Metrics.Calls.Add(1)
+	return timely(ctx, do)
+}
+
+func timely(ctx context.Context, do func(context.Context) error) error {
 	inner, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := do(inner)

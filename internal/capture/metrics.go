@@ -13,7 +13,7 @@ type Metrics struct {
 	Bytes      atomic.Int64 // of entries in the log
 	Entries    atomic.Int64
 	Gaps       atomic.Int64
-	Calls      atomic.Int64 // of the stream's service
+	Calls      atomic.Int64 // of the stream's service, for groups that are held: 0 while another process has all
 	Read       atomic.Int64 // records that came; more than Records as long as a draft waits
 	Retries    atomic.Int64 // calls of it that failed and are repeated
 	Throttles  atomic.Int64 // of them, those that asked for less

@@ -70,7 +70,7 @@ func (p *process) open(ctx context.Context, stream string, o Options) error {
 	}
 	o.Metrics = p.o.Metrics
 	err := p.insist(ctx, stream, func() (err error) {
-		return p.call(ctx, func(ctx context.Context) error {
+		return timely(ctx, func(ctx context.Context) error {
 			p.stream, err = p.client.Describe(ctx, stream)
 			return err
 		})
