@@ -23,7 +23,8 @@ import (
 
 // The variables that a child reads: where it kills itself, "40 before", "40 after" or "40 mid 300µs" ("40 term" asks
 // it to end, "40 stop" stops it before the call until somebody continues it), and the file that gets a line for each
-// call. "put:7 before" is the seventh put: of what does many things at once the total says little.
+// call. "put:7 before" is the seventh put, "put@.done:1 before" the first of a name with .done in it: of what does many
+// things at once the total says little.
 const (
 	crashVariable = "DYNAFERRY_CRASH"
 	traceVariable = "DYNAFERRY_TRACE"
@@ -35,6 +36,7 @@ type trace struct {
 	crash struct {
 		call  int
 		of    string // operation that is counted; "" counts all
+		name  string // and what the names have in them
 		phase string
 		delay time.Duration
 	}
@@ -57,7 +59,7 @@ func traceFromEnvironment() (*trace, error) {
 		if !ok {
 			of, number = "", words[0]
 		}
-		t.crash.of = of
+		t.crash.of, t.crash.name, _ = strings.Cut(of, "@")
 		n, err := strconv.Atoi(number)
 		if err != nil || len(words) < 2 {
 			return nil, fmt.Errorf("%s=%q", crashVariable, at)
@@ -118,10 +120,10 @@ func (t *trace) begin(operation, name string) (after bool) {
 	if t.look != nil {
 		t.look(operation + " " + name)
 	}
-	if t.crash.of == "" || t.crash.of == operation {
-		t.count++
+	if t.crash.of != "" && (t.crash.of != operation || !strings.Contains(name, t.crash.name)) {
+		return false
 	}
-	if t.count != t.crash.call || t.crash.of != "" && t.crash.of != operation {
+	if t.count++; t.count != t.crash.call {
 		return false
 	}
 	switch {
