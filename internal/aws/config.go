@@ -77,6 +77,14 @@ func Load(ctx context.Context, o Options) (*Session, error) {
 	return s, nil
 }
 
+// Over has requests be carried by t instead of the network: the guard of endpoints does not see what it does.
+func (s *Session) Over(t http.RoundTripper) *Session {
+	over := *s
+	over.config = s.config.Copy()
+	over.config.HTTPClient = &http.Client{Transport: t}
+	return &over
+}
+
 // assume replaces the credentials found by those of the role.
 func (s *Session) assume(o Options) {
 	base := s.config.Copy()
@@ -160,6 +168,11 @@ func refreshCredentials(p sdk.CredentialsProvider) bool {
 
 // client makes the service's HTTP client out of the configured one, which carries AWS_CA_BUNDLE.
 func (g guard) client(from sdk.HTTPClient) *http.Client {
+	// A redirect would carry a signed request to a host that nobody named.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if given, ok := from.(*http.Client); ok { // Session.Over
+		return &http.Client{Transport: given.Transport, CheckRedirect: stay}
+	}
 	buildable, ok := from.(*awshttp.BuildableClient)
 	if !ok {
 		buildable = awshttp.NewBuildableClient()
@@ -168,9 +181,5 @@ func (g guard) client(from sdk.HTTPClient) *http.Client {
 	transport.MaxIdleConnsPerHost = 64 // as many as requests in flight, or connections would churn
 	transport.MaxIdleConns = 256
 	transport.DisableCompression = true // stored bytes are data: nobody may inflate them on the way
-	return &http.Client{
-		Transport: told{transport},
-		// A redirect would carry a signed request to a host that nobody named.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &http.Client{Transport: told{transport}, CheckRedirect: stay}
 }

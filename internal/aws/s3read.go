@@ -287,7 +287,7 @@ func (r *reader) resume(broke error) error {
 		return r.b.fail("read", r.name, fault.New(fault.Unavailable, "the body broke %d bytes before its end: %w", r.left, broke))
 	}
 	if r.fails > 1 { // the first time nothing is known to be overloaded
-		if err := r.b.sleep(r.ctx, backoff(r.fails-1)); err != nil {
+		if err := r.b.sleep(r.ctx, backoff(r.ctx, r.fails-1)); err != nil {
 			return err
 		}
 	}

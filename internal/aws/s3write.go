@@ -131,7 +131,7 @@ func (b *S3) deleteSome(ctx context.Context, keys []types.ObjectIdentifier) erro
 			return failed
 		}
 		keys = again
-		if err := b.sleep(ctx, backoff(attempt)); err != nil {
+		if err := b.sleep(ctx, backoff(ctx, attempt)); err != nil {
 			return err
 		}
 	}

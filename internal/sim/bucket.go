@@ -203,7 +203,11 @@ func (b *bucket) write(ctx context.Context, op, name string, conditional bool, d
 		}
 	case After, Lost:
 		_, err := do()
-		return blob.Info{}, c.answer(ctx, string(f)+" "+outcome(err), unavailable("500, or EOF"))
+		answer := "500 Internal Error"
+		if f == Lost {
+			answer = "connection reset by peer"
+		}
+		return blob.Info{}, c.answer(ctx, string(f)+" "+outcome(err), unavailable(answer))
 	case Slow:
 		c.back += c.spread(30 * time.Second)
 	}

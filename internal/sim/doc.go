@@ -18,6 +18,8 @@
 // bounded time: what is only safe because it stands still is found too. The code that is tried is an Actor: an ordinary
 // function over ports, which runs until its context ends.
 //
+// A Wire has a process's ports answer HTTP, so that clients of the services stand in a history too.
+//
 // Only tests use it; it imports whatever they try.
 //
 //	out := sim.Run(sim.Draw(7), sim.Scenario{Actor: capture, Check: func(w *sim.World) error { ... }})

@@ -20,6 +20,7 @@ type Env struct {
 	Bucket blob.Bucket
 	Feed   feed.Client
 	Table  dynamo.Client
+	Wire   *Wire // the same, as services on the network
 }
 
 // Actor is the code of a process. It runs until it is done, or its context ends.
@@ -46,6 +47,7 @@ func (w *World) Spawn(name string, run Actor) *Process {
 	p.cancel = cancel
 	ctx = commit.WithSource(ctx, func(of string) uint64 { return w.mix(name, "id", of, p.nth("id", of)) })
 	env := &Env{Name: name, Bucket: &bucket{w.Store, p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
+	env.Wire = &Wire{env, p}
 	go func() {
 		defer close(p.Done)
 		defer cancel()

@@ -210,10 +210,12 @@ var eventNames = [...]string{feed.Insert: "INSERT", feed.Modify: "MODIFY", feed.
 // render makes the line that the service would send.
 func (r *record) render(kinesis bool) {
 	b := fmt.Appendf(nil, `{"eventID":"%032x","eventName":%q,`, r.N, eventNames[r.Event])
+	created := r.micros / 1e6
 	if kinesis {
+		created = r.micros
 		b = fmt.Appendf(b, `"kinesis":{"sequenceNumber":%q},`, r.seq)
 	}
-	b = fmt.Appendf(b, `"dynamodb":{"ApproximateCreationDateTime":%d,"Keys":%s`, r.micros, keyJSON(r.Key))
+	b = fmt.Appendf(b, `"dynamodb":{"ApproximateCreationDateTime":%d,"Keys":%s`, created, keyJSON(r.Key))
 	if r.New > 0 {
 		b = fmt.Appendf(b, `,"NewImage":%s`, itemJSON(r.Key, r.New))
 	}
