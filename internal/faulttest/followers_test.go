@@ -101,7 +101,7 @@ func TestFollowersFrozen(t *testing.T) {
 	endpoint, dir := tables(t), scratch(t)
 	remote, remoteDir := objects(t)
 	var puts []string
-	for _, what := range []string{"chain/000/", ".done", "/epochs/", ""} {
+	for _, what := range []string{"chain/", ".done", "/epochs/", ""} {
 		for nth := range 2 {
 			puts = append(puts, fmt.Sprintf("put@%s:%d", what, nth+1))
 		}

@@ -13,6 +13,7 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/capture"
 	"dynaferry/internal/changelog"
+	"dynaferry/internal/commit"
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/delivery"
 	"dynaferry/internal/dynamo"
@@ -91,6 +92,9 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	}
 	if w.Delivery.Steps, err = wholeSteps(w.Delivery.Steps); err != nil {
 		return nil, err
+	}
+	if w.Capture.Writer == "" {
+		w.Capture.Writer = commit.NewID(ctx, "writer").String()
 	}
 	f := &Follow{env: env, wish: w, began: time.Now()}
 	if f.into, err = f.sink(ctx, from); err != nil {

@@ -98,11 +98,25 @@ func (f *Follow) deliver(ctx context.Context, o delivery.Options) error {
 // watchEvery is how often it is looked whether anything came.
 const watchEvery = 200 * time.Millisecond
 
+// standby is how long a follower that others leave groups to does not end: whose process stopped is taken over within 10 s,
+// and until then nobody reads what came to it.
+const standby = 12 * time.Second
+
+// held is how many groups this follower captures.
+func (f *Follow) held() (n int) {
+	for _, writer := range f.captured.Holders() {
+		if writer == f.wish.Capture.Writer {
+			n++
+		}
+	}
+	return n
+}
+
 // watch shows what happens, and ends the run once nothing came for as long as the wish says.
 func (f *Follow) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	last, since := int64(-1), time.Now()
+	last, since, held := int64(-1), time.Now(), -1
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,10 +125,15 @@ func (f *Follow) watch(ctx context.Context) error {
 		}
 		s := f.Status()
 		f.env.progress("%s", s)
-		if moved := f.captured.Read.Load() + s.Gaps + s.Retries; moved != last || s.Calls == 0 || f.booting.Load() {
-			last, since = moved, time.Now()
+		mine := f.held()
+		if moved := f.captured.Read.Load() + s.Gaps + s.Retries; moved != last || mine != held || s.Calls == 0 || f.booting.Load() {
+			last, since, held = moved, time.Now(), mine
 		}
-		if f.wish.Idle > 0 && time.Since(since) >= f.wish.Idle {
+		idle := f.wish.Idle
+		if mine < int(f.log.Groups) {
+			idle = max(idle, standby)
+		}
+		if f.wish.Idle > 0 && time.Since(since) >= idle {
 			return errIdle
 		}
 	}
