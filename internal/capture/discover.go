@@ -75,6 +75,9 @@ func (g *group) all(listed []feed.Shard, rest *others, open bool) error {
 	g.refused, g.listed, g.unsure, g.listAt, g.listedAt = 0, true, false, time.Now().Add(listEvery), time.Now()
 	unseen := g.state.Unseen(listed, absent...)
 	rest.expect(unseen, listed)
+	if rest != nil && g.complete == 0 {
+		g.complete = rest.complete()
+	}
 	g.settleParents(unseen)
 	for _, s := range unseen {
 		if !g.over[s.ID] && rest.owner(s.ID, listed, g) == g.n {

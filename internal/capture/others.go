@@ -54,8 +54,8 @@ func home(id string, groups uint32) uint32 {
 // none is no group.
 const none = ^uint32(0)
 
-// owner is the group that a listed shard belongs to: that which has it, else that of its first parent, else its home.
-// Of one that another group has finished, it is that group; none while a list is older than another chain.
+// owner is the group that a listed shard belongs to: that which has it or has finished it, else that of its first parent,
+// else its home. Those that are gone count for nothing: other groups could not know whose they were.
 func (o *others) owner(id string, listed []feed.Shard, g *group) uint32 {
 	if g.log.Groups == 1 {
 		return g.n
@@ -67,49 +67,66 @@ func (o *others) owner(id string, listed []feed.Shard, g *group) uint32 {
 	for i := range listed {
 		parents[listed[i].ID] = listed[i].Parents
 	}
-	if n, has := o.finished(id, parents); has {
-		return n
-	}
-	for depth := 0; depth < len(listed)+1; depth++ {
-		if g.over[id] {
+	for range len(listed) + 1 {
+		if g.had(id, parents) {
 			return g.n
 		}
-		for _, s := range o.states {
-			if s.Shard(id) != nil {
-				return s.Group
-			}
+		if n, has := o.had(id, parents); has {
+			return n
 		}
 		up := parents[id]
 		if len(up) == 0 {
 			break
 		}
-		_, here := parents[up[0]]
-		if !here && !g.over[up[0]] && !o.knows(up[0]) {
-			break
+		if _, here := parents[up[0]]; !here && !g.had(up[0], parents) {
+			if _, has := o.had(up[0], parents); !has {
+				break
+			}
 		}
 		id = up[0]
 	}
 	return home(id, g.log.Groups)
 }
 
-func (o *others) knows(id string) bool {
-	return slices.ContainsFunc(o.states, func(s *changelog.State) bool { return s.Shard(id) != nil })
+// had tells whether the group has a shard, or one that descends from it: then it is finished.
+func (g *group) had(id string, parents map[string][]string) bool {
+	return slices.ContainsFunc(g.list, func(s *shard) bool { return s.ID == id || descends(s.Parents, id, parents) })
 }
 
-// finished tells whether a shard that another group has descends from this one, and which group that is.
-func (o *others) finished(id string, parents map[string][]string) (group uint32, has bool) {
+// had is that of the other groups.
+func (o *others) had(id string, parents map[string][]string) (group uint32, has bool) {
 	for _, s := range o.states {
 		for _, known := range s.Shards() {
-			up := append([]string(nil), known.Parents...)
-			for i := 0; i < len(up) && i < len(parents)+2; i++ {
-				if up[i] == id {
-					return s.Group, true
-				}
-				up = append(up, parents[up[i]]...)
+			if known.ID == id || descends(known.Parents, id, parents) {
+				return s.Group, true
 			}
 		}
 	}
 	return 0, false
+}
+
+// descends tells whether a shard with the parents up descends from id, as far as a list shows.
+func descends(up []string, id string, parents map[string][]string) bool {
+	up = slices.Clone(up)
+	for i := 0; i < len(up) && i < len(parents)+2; i++ { // no longer in a ring, which no service has
+		if up[i] == id {
+			return true
+		}
+		up = append(up, parents[up[i]]...)
+	}
+	return false
+}
+
+// complete is up to when all shards were known to the log, as far as the other groups tell: 0 when they have none.
+func (o *others) complete() (at int64) {
+	for _, s := range o.states {
+		for _, shard := range s.Shards() {
+			if known := max(shard.Time, shard.Tip, shard.Begun); len(shard.Children) == 0 && (at == 0 || known < at) {
+				at = known
+			}
+		}
+	}
+	return at
 }
 
 // expect notes which of the shards that this group has not seen no other has seen either.
@@ -123,7 +140,7 @@ func (o *others) expect(unseen, listed []feed.Shard) {
 	}
 	o.pending = map[string]bool{}
 	for i := range unseen {
-		if _, done := o.finished(unseen[i].ID, parents); !done {
+		if _, done := o.had(unseen[i].ID, parents); !done {
 			o.pending[unseen[i].ID] = true
 		}
 	}

@@ -36,7 +36,7 @@ type object struct {
 }
 
 // Bucket is the view of somebody outside of the history: it takes no time, and nothing goes wrong.
-func (s *Store) Bucket() blob.Bucket { return &bucket{s, nil} }
+func (s *Store) Bucket() blob.Bucket { return &bucket{s: s} }
 
 // Names lists all objects.
 func (s *Store) Names() []string {
@@ -98,8 +98,9 @@ func (s *Store) put(name string, data []byte, o blob.PutOptions) (blob.Info, err
 
 // bucket is a process's view of the store; without a process it is Store.Bucket's.
 type bucket struct {
-	s *Store
-	p *Process
+	s    *Store
+	p    *Process
+	part string // of the process: its calls draw numbers of their own
 }
 
 func (b *bucket) URL() string { return "sim://bucket" }
@@ -116,7 +117,7 @@ func (b *bucket) read(ctx context.Context, op, name string, do func(r *rand.Rand
 	if b.p == nil {
 		return errors.Join(ctx.Err(), do(nil))
 	}
-	c, err := b.p.begin(ctx, op, name, 0, nil)
+	c, err := b.p.begin(ctx, b.part+op, name, 0, nil)
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (b *bucket) write(ctx context.Context, op, name string, conditional bool, d
 		return do()
 	}
 	land := func() { _, _ = do() }
-	c, err := b.p.begin(ctx, op, name, 0, land)
+	c, err := b.p.begin(ctx, b.part+op, name, 0, land)
 	if err != nil {
 		return blob.Info{}, err
 	}

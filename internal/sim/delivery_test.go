@@ -33,15 +33,12 @@ func carryAndDeliver(ctx context.Context, env *Env) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return carry(ctx, env) })
 	group.Go(func() error {
-		// Both ask for the same objects, and which call is the first must not be chance.
-		if err := sleep(ctx, 1234567*time.Nanosecond); err != nil {
-			return nil
-		}
-		log, err := changelog.Open(ctx, env.Bucket, "log")
+		own := env.Part("delivery")
+		log, err := changelog.Open(ctx, own, "log")
 		if err != nil {
 			return err
 		}
-		return delivery.Run(ctx, log, env.Bucket, delivery.Settings{Compression: "none", BufferBytes: 3000}, delivery.Options{Dir: "files",
+		return delivery.Run(ctx, log, own, delivery.Settings{Compression: "none", BufferBytes: 3000}, delivery.Options{Dir: "files",
 			Interval: 5 * time.Second, Workers: 1, AcceptGaps: true})
 	})
 	return group.Wait()

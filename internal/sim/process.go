@@ -23,6 +23,16 @@ type Env struct {
 	Wire   *Wire // the same, as services on the network
 }
 
+// Part is the bucket as a part of the process sees it that runs beside others: what it draws does not depend on which of
+// them was first to ask for the same object.
+func (e *Env) Part(name string) blob.Bucket {
+	whole, direct := e.Bucket.(*bucket)
+	if !direct {
+		return e.Bucket // over the wire requests have no part
+	}
+	return &bucket{s: whole.s, p: whole.p, part: name + " "}
+}
+
 // Actor is the code of a process. It runs until it is done, or its context ends.
 type Actor func(ctx context.Context, env *Env) error
 
@@ -46,7 +56,7 @@ func (w *World) Spawn(name string, run Actor) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	ctx = commit.WithSource(ctx, func(of string) uint64 { return w.mix(name, "id", of, p.nth("id", of)) })
-	env := &Env{Name: name, Bucket: &bucket{w.Store, p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
+	env := &Env{Name: name, Bucket: &bucket{s: w.Store, p: p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
 	env.Wire = &Wire{env, p}
 	go func() {
 		defer close(p.Done)
