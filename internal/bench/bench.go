@@ -19,7 +19,7 @@ type Options struct {
 	Keep   bool
 	Exe    string // this program
 	Peers  string // folder with the peers' Python, for the rows against other engines; "" leaves them out
-	Only   string // rows whose name contains this
+	Only   string // rows whose name contains one of these, with commas between
 	Say    func(format string, args ...any)
 	Build  string // version and commit of this program
 
@@ -94,6 +94,11 @@ func median(values []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
+// wants tells whether a row is to be measured.
+func (o *Options) wants(name string) bool {
+	return slices.ContainsFunc(strings.Split(o.Only, ","), func(part string) bool { return strings.Contains(name, part) })
+}
+
 // Run measures every row and hands each to show as it is known.
 func Run(ctx context.Context, o Options, show func(Row)) (*Result, error) {
 	if o.Runs < 1 {
@@ -125,7 +130,7 @@ func Run(ctx context.Context, o Options, show func(Row)) (*Result, error) {
 		{"follow-lag", b.followLags},
 		{"follow-restart", b.followRestart},
 	} {
-		if o.Only != "" && !strings.Contains(row.name, o.Only) {
+		if !o.wants(row.name) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

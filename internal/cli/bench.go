@@ -54,7 +54,7 @@ Exit codes: 0 every number meets what it must, 4 one does not, 1 failed.`,
 	f.IntVar(&o.Runs, "runs", 3, "pairs of measurements a row")
 	f.StringVar(&o.Dir, "dir", "", "scratch folder (default: a temporary one)")
 	f.StringVar(&o.Peers, "peers", "", "folder that make peers filled, for the rows against DuckDB, polars, chDB and DynamoDB Local")
-	f.StringVar(&o.Only, "only", "", "rows whose name contains this: fingerprint, scan, batch-write, convert, mixed, peers, growth, local, follow")
+	f.StringVar(&o.Only, "only", "", "rows whose name contains this, or one of several with commas between: fingerprint, scan, batch-write, convert, mixed, peers, growth, local, follow")
 	f.BoolVar(&o.Long, "long", false, "take the whole time for rows that are shortened: writes a minute apart for the delay of rare changes")
 	f.StringSliceVar(&o.Follow, "follow-flag", nil, "another flag of each follow that is measured, for instance --memory=128MiB; may be repeated")
 	f.BoolVar(&o.Keep, "keep", false, "keep the corpus in --dir")

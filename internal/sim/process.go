@@ -21,15 +21,17 @@ type Env struct {
 	Feed   feed.Client
 	Table  dynamo.Client
 	Wire   *Wire // the same, as services on the network
+
+	part func(name string) blob.Bucket // Part, where Bucket is no fake but a client of one
 }
 
 // Part is the bucket as a part of the process sees it that runs beside others: what it draws does not depend on which of
 // them was first to ask for the same object.
 func (e *Env) Part(name string) blob.Bucket {
-	whole, direct := e.Bucket.(*bucket)
-	if !direct {
-		return e.Bucket // over the wire requests have no part
+	if e.part != nil {
+		return e.part(name)
 	}
+	whole := e.Bucket.(*bucket)
 	return &bucket{s: whole.s, p: whole.p, part: name + " "}
 }
 
@@ -57,7 +59,7 @@ func (w *World) Spawn(name string, run Actor) *Process {
 	p.cancel = cancel
 	ctx = commit.WithSource(ctx, func(of string) uint64 { return w.mix(name, "id", of, p.nth("id", of)) })
 	env := &Env{Name: name, Bucket: &bucket{s: w.Store, p: p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
-	env.Wire = &Wire{env, p}
+	env.Wire = &Wire{Env: env, p: p}
 	go func() {
 		defer close(p.Done)
 		defer cancel()

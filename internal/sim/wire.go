@@ -28,7 +28,15 @@ import (
 // bubble's clock, and knows one bucket, of the name Bucket.
 type Wire struct {
 	*Env
-	p *Process
+	p    *Process
+	part string // of the process, as of a bucket
+}
+
+// Part is the wire as a part of the process sees it that runs beside others, see Env.Part.
+func (w *Wire) Part(name string) *Wire {
+	own := *w.Env
+	own.Bucket = w.Env.Part(name)
+	return &Wire{Env: &own, p: w.p, part: name + " "}
 }
 
 // Bucket is the name of the bucket that a Wire has.
@@ -200,7 +208,7 @@ func (w *Wire) get(r *http.Request, name string, out *reply) error {
 		sum := crc32.Checksum(there.data, castagnoli)
 		out.header.Set("X-Amz-Checksum-Crc32c", base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum)))
 	}
-	out.cut = w.p.w.pick(w.p.w.Rand(w.Name, "body", name, w.p.nth("body", name)), Damaged) == Damaged
+	out.cut = w.p.w.pick(w.p.w.Rand(w.Name, w.part+"body", name, w.p.nth(w.part+"body", name)), Damaged) == Damaged
 	return nil
 }
 

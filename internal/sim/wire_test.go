@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dynaferry/internal/aws"
+	"dynaferry/internal/blob"
 )
 
 // wired is delivered with the clients of the cloud between the code and the services: signing, parsing, checksums, retries
@@ -23,16 +24,23 @@ func overWire(run Actor) Actor {
 		if err != nil {
 			return err
 		}
-		s = s.Over(env.Wire)
-		bucket, err := s.S3(Bucket, "", aws.S3Options{})
+		bucket, err := s.Over(env.Wire).S3(Bucket, "", aws.S3Options{})
 		if err != nil {
 			return err
 		}
-		streams, err := s.Streams()
+		streams, err := s.Over(env.Wire).Streams()
 		if err != nil {
 			return err
 		}
-		return run(ctx, &Env{Name: env.Name, Bucket: bucket, Feed: streams, Table: env.Table})
+		own := &Env{Name: env.Name, Bucket: bucket, Feed: streams, Table: env.Table}
+		own.part = func(name string) blob.Bucket {
+			b, err := s.Over(env.Wire.Part(name)).S3(Bucket, "", aws.S3Options{})
+			if err != nil {
+				panic(err) // the one above was made of the same
+			}
+			return b
+		}
+		return run(ctx, own)
 	}
 }
 
