@@ -71,17 +71,18 @@ func (f *Follow) listen(ctx context.Context, every time.Duration) error {
 }
 
 // Health tells what is wrong: data that should move and does not. A shard that rests is well.
-func (f *Follow) Health() (reasons []string) {
-	s := f.Status()
+func (f *Follow) Health() []string { return f.unwell(f.Status(), f.held()) }
+
+func (f *Follow) unwell(s FollowStatus, held int) (reasons []string) {
 	limit := max(time.Minute, 10*f.rates.Freshness)
-	idle := time.Since(time.UnixMicro(f.captured.Progress.Load()))
+	idle := min(time.Since(time.UnixMicro(f.captured.Progress.Load())), time.Since(f.began))
 	for _, lag := range s.LagMillis {
 		if time.Duration(lag)*time.Millisecond > limit && idle > limit {
 			reasons = append(reasons, fmt.Sprintf("nothing was captured for %v though the stream has more", idle.Round(time.Second)))
 			break
 		}
 	}
-	if f.captured.Progress.Load() == 0 && time.Since(f.began) > limit && s.Calls == s.Retries {
+	if held > 0 && f.captured.Progress.Load() == 0 && time.Since(f.began) > limit && s.Calls == s.Retries {
 		reasons = append(reasons, "the stream has not answered yet")
 	}
 	if d := s.Delivered; d != nil && time.Duration(d.LagMillis)*time.Millisecond > limit+3*f.wish.Deliver.Interval {
@@ -91,7 +92,8 @@ func (f *Follow) Health() (reasons []string) {
 		}
 		reasons = append(reasons, reason)
 	}
-	if f.alarm.on() {
+	// Who captures a part of the log alone, or stands by, does not see the records of the others.
+	if held == int(f.log.Groups) && f.alarm.on() {
 		reasons = append(reasons, "the table changes and its stream yields nothing")
 	}
 	return reasons

@@ -1,6 +1,31 @@
 package job
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"dynaferry/internal/capture"
+	"dynaferry/internal/changelog"
+	"dynaferry/internal/feed"
+)
+
+// TestStandbyIsWell: who captures nothing, since another has the log, is neither broken nor late.
+func TestStandbyIsWell(t *testing.T) {
+	f := &Follow{log: &changelog.Log{Info: changelog.Info{Groups: 1}}, stream: &feed.Stream{}, began: time.Now().Add(-time.Hour),
+		rates: capture.Derive(false, capture.Options{})}
+	for _, items := range []int64{1, 2, 3} {
+		f.alarm.see(0, [2]int64{items, 0})
+	}
+	if !f.alarm.on() {
+		t.Fatal("the table moved, and no record was seen here")
+	}
+	if reasons := f.unwell(FollowStatus{}, 0); len(reasons) > 0 {
+		t.Errorf("a follower that stands by: %q", reasons)
+	}
+	if reasons := f.unwell(FollowStatus{}, 1); len(reasons) != 2 {
+		t.Errorf("one that has the log: %q", reasons)
+	}
+}
 
 // TestAlarm: a table whose counts move again and again while no record comes has a stream that is broken; one that rests has
 // not, though its counts are refreshed once after its last change, and neither has one whose records come.
