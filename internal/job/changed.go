@@ -51,8 +51,9 @@ const (
 	bucketsMax = 4096
 )
 
-// newOverlay looks at the first change for the keys and holds them against those that are known from elsewhere.
-func newOverlay(ctx context.Context, src source.Source, known *item.KeySchema) (*Overlay, error) {
+// newOverlay looks at the first change for the keys, which through makes of them where it is set, and holds them against those that
+// are known from elsewhere.
+func newOverlay(ctx context.Context, src source.Source, known *item.KeySchema, through func(item.KeySchema) (item.KeySchema, error)) (*Overlay, error) {
 	o := &Overlay{Buckets: 1}
 	for _, w := range src.Info().Windows {
 		o.Changes += w.Items
@@ -62,6 +63,9 @@ func newOverlay(ctx context.Context, src source.Source, known *item.KeySchema) (
 		o.Changes, o.Buckets = 0, 0 // see changeGroups
 	}
 	seen, where, err := firstKeys(ctx, src)
+	if err == nil && seen != nil && through != nil {
+		*seen, err = through(*seen)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +150,10 @@ type changeTask struct {
 	dead    *deadLetters
 	meter   plan.Meter
 	read    int64
-	refused int64 // put aside
-	steps   *step.Env
+	refused int64        // put aside
+	logged  *step.Env    // of the steps of a window of a log
+	steps   *importSteps // of an import, nil for none
+	list    []step.Change
 	buckets int // of the task, where its plan could not know
 	key     []byte
 	own     []byte
@@ -170,7 +176,7 @@ func (t *changeTask) each(ctx context.Context, body json.RawMessage, take func(w
 }
 
 func (t *changeTask) unit(ctx context.Context, u source.Unit, take func(window int, b *item.Changes) error) error {
-	in, err := t.src.(source.Changer).Changes(ctx, u, source.ReadOptions{Steps: t.steps, Rejects: func(r codec.Reject) error {
+	in, err := t.src.(source.Changer).Changes(ctx, u, source.ReadOptions{Steps: t.logged, Rejects: func(r codec.Reject) error {
 		t.refused++
 		return t.dead.reject(r)
 	}})
@@ -190,6 +196,9 @@ func (t *changeTask) unit(ctx context.Context, u source.Unit, take func(window i
 		}
 		t.read += int64(len(b.List))
 		t.meter.Add(int64(len(b.List)), int64(len(b.Src)))
+		if err := t.arrive(ctx, &b); err != nil {
+			return err
+		}
 		kept := b.List[:0]
 		for i, c := range b.List {
 			err := t.check(&b, i)

@@ -24,7 +24,7 @@ func (j *copyJob) planOverlay(ctx context.Context, src source.Source) error {
 	if len(src.Info().Windows) == 0 {
 		return nil
 	}
-	o, err := newOverlay(ctx, src, j.set.Keys)
+	o, err := newOverlay(ctx, src, j.set.Keys, nil)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,12 @@ func (d *deadLetters) change(b *item.Changes, i int, err error) error {
 	return d.add(letter{File: b.File, Line: b.FirstLine + int64(b.List[i].Line), ErrorMessages: []string{fault.Reason(err)}, Raw: string(append(raw, '}'))})
 }
 
+// record puts a change aside as a record of which one image, of this name, is known.
+func (d *deadLetters) record(b *item.Changes, line uint32, name string, it item.Item, err error) error {
+	raw := append(item.AppendCanonical([]byte(`{"`+name+`":`), it), '}')
+	return d.add(letter{File: b.File, Line: b.FirstLine + int64(line), ErrorMessages: []string{fault.Reason(err)}, Raw: string(raw)})
+}
+
 func (d *deadLetters) add(l letter) error {
 	d.a.Meter.Note("dead letters", 1)
 	return d.line(marshal(l))

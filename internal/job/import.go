@@ -90,6 +90,7 @@ type importJob struct {
 		gov    governed
 		client dynamo.Client
 		desc   *dynamo.Table
+		make   bool // as desc tells it: it does not exist yet
 	}
 }
 
@@ -131,7 +132,11 @@ func (j *importJob) prepare(ctx context.Context, spec source.Spec, wish ImportWi
 		}
 	}
 	if wish.Create != nil && wish.Keys == nil && src.Info().Keys == nil && len(src.Info().Windows) > 0 {
-		if wish.Keys, err = soleKey(ctx, src); err != nil {
+		wish.Keys, err = soleKey(ctx, src)
+		if through := j.changedKeys(src); err == nil && wish.Keys != nil && through != nil {
+			*wish.Keys, err = through(*wish.Keys)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +146,6 @@ func (j *importJob) prepare(ctx context.Context, spec source.Spec, wish ImportWi
 	if err := j.checkSteps(src); err != nil {
 		return nil, err
 	}
-	j.set.TableID = j.tableID()
 	// Text files say nothing of types; the table's keys do.
 	if src.Info().Form == source.CSV {
 		spec.Types = j.keyTypes(spec.Types)
@@ -159,6 +163,10 @@ func (j *importJob) prepare(ctx context.Context, spec source.Spec, wish ImportWi
 	if j.st, stateAt, err = stateBeside(ctx, env, src); err != nil {
 		return nil, err
 	}
+	if err := j.makeTable(ctx); err != nil {
+		return nil, err
+	}
+	j.set.TableID = j.tableID()
 	if j.set.Mode == "" {
 		if err := j.chooseMode(ctx); err != nil {
 			return nil, err
@@ -226,7 +234,7 @@ func newImport(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 
 func (j *importJob) tableID() string { return cmp.Or(j.table.desc.ID, j.table.desc.ARN) }
 
-// openTable describes the table, or creates it.
+// openTable describes the table, or the one to be made.
 func (j *importJob) openTable(ctx context.Context, src source.Source, wish ImportWish) error {
 	err := j.describe(ctx)
 	missing := fault.KindOf(err) == fault.NotFound
@@ -250,12 +258,22 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 		}
 		return nil // made by an earlier start, or by somebody: whether it is empty decides the mode
 	}
+	j.table.desc, j.table.make = &dynamo.Table{Name: def.Name, Keys: def.Keys, Definition: def}, true
+	return nil
+}
+
+// makeTable creates the table that was asked for, when nothing that can be known before speaks against it.
+func (j *importJob) makeTable(ctx context.Context) error {
+	if !j.table.make {
+		return nil
+	}
+	def := j.table.desc.Definition
 	if j.env.DryRun {
-		j.table.desc = &dynamo.Table{Name: def.Name, Keys: def.Keys, Definition: def}
 		j.set.Overwrite = true // what does not exist is empty
 		j.env.say("would create table %s with the keys %s", j.at.Host, keysText(def.Keys))
 		return nil
 	}
+	var err error
 	if j.table.desc, err = dynamo.Create(ctx, j.table.client, &def); err != nil {
 		return fmt.Errorf("create %s: %w", j.at, err)
 	}

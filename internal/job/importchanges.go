@@ -65,7 +65,7 @@ func (j *importJob) planChanges(ctx context.Context, src source.Source) error {
 	}
 	s := &j.set
 	var err error
-	if s.Changes, err = newOverlay(ctx, src, &j.table.desc.Keys); err != nil {
+	if s.Changes, err = newOverlay(ctx, src, &j.table.desc.Keys, j.changedKeys(src)); err != nil {
 		return err
 	}
 	s.Stage = stageApply
@@ -89,8 +89,12 @@ func (j *importJob) newChangeTask(ctx context.Context, a *plan.Attempt, dead *de
 	if err != nil {
 		return nil, err
 	}
-	return &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, images: j.set.Images, src: src, dead: dead, meter: a.Meter,
-		steps: j.env.steps(a.Plan.Created)}, nil
+	t := &changeTask{keys: j.set.Changes.keys(), version: j.set.Version, images: j.set.Images, src: src, dead: dead, meter: a.Meter,
+		logged: j.env.steps(a.Plan.Created)}
+	if len(j.set.Steps) > 0 {
+		t.steps, err = j.startSteps(ctx, a)
+	}
+	return t, err
 }
 
 // changesTask spills the changes of several windows by their keys.
@@ -101,15 +105,18 @@ func (j *importJob) changesTask(ctx context.Context, a *plan.Attempt) (*importRe
 	if err != nil {
 		return nil, err
 	}
+	defer t.steps.close()
 	made, err := t.spill(ctx, a, j.set.Changes, int(j.env.memory())/j.env.workers()/3)
 	if err != nil {
 		return nil, err
 	}
-	res := &importResult{Staged: made.Staged, Hashes: made.Hashes, Counts: ImportCounts{Changes: t.read, DeadLetters: dead.count}}
+	res := &importResult{Staged: made.Staged, Hashes: made.Hashes, Counts: ImportCounts{Changes: t.read, DeadLetters: t.refused}}
 	if j.spec.Kind == source.KindIncremental { // changes are all that is read
 		res.Counts.Changes, res.Counts.Read = 0, t.read
 	}
-	res.Dead, err = dead.close()
+	if res.Dead, err = dead.close(); err == nil {
+		err = t.steps.finish(res)
+	}
 	return res, err
 }
 
@@ -199,14 +206,19 @@ func (j *importJob) applyTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	defer t.dead.abandon()
-	read := func(ctx context.Context, hand handing) error { return j.applyFiles(ctx, a, t, hand) }
-	if len(j.set.Indexes) > 0 {
-		read = func(ctx context.Context, hand handing) error { return j.applyBuckets(ctx, a, t, hand) }
-	}
-	if j.set.Every {
+	switch {
+	case j.set.Every:
 		err = j.applyEvery(ctx, a, t)
-	} else {
-		err = t.run(ctx, read)
+	case len(j.set.Indexes) > 0:
+		err = t.run(ctx, func(ctx context.Context, hand handing) error { return j.applyBuckets(ctx, a, t, hand) })
+	default:
+		var in *changeTask
+		if in, err = j.newChangeTask(ctx, a, t.dead); err != nil {
+			return nil, err
+		}
+		t.steps = in.steps
+		defer t.steps.close()
+		err = t.run(ctx, func(ctx context.Context, hand handing) error { return applyFiles(ctx, a, in, t, hand) })
 	}
 	if err != nil {
 		return nil, err
@@ -214,12 +226,8 @@ func (j *importJob) applyTask(ctx context.Context, a *plan.Attempt) (*importResu
 	return t.finish()
 }
 
-func (j *importJob) applyFiles(ctx context.Context, a *plan.Attempt, t *writing, hand handing) error {
-	in, err := j.newChangeTask(ctx, a, t.dead)
-	if err != nil {
-		return err
-	}
-	err = in.each(ctx, a.Task.Body, func(_ int, b *item.Changes) error {
+func applyFiles(ctx context.Context, a *plan.Attempt, in *changeTask, t *writing, hand handing) error {
+	err := in.each(ctx, a.Task.Body, func(_ int, b *item.Changes) error {
 		gone, puts := t.free(), t.free()
 		gone.Reset()
 		gone.File, gone.FirstLine = b.File, b.FirstLine

@@ -19,7 +19,6 @@ import (
 	"dynaferry/internal/item"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
-	"dynaferry/internal/step"
 )
 
 // runHashes is how many key hashes an index task sorts in memory before it stages a run: 16 MB.
@@ -56,11 +55,12 @@ func (j *importJob) indexTask(ctx context.Context, a *plan.Attempt) (*importResu
 	}
 	// Records that cannot be read, and items without the key, are the writing round's to report.
 	skip := func(codec.Reject) error { return nil }
-	steps, err := j.startSteps(ctx, a, func(*item.Batch) step.Refuse { return func(step.Refusal) error { return nil } })
+	steps, err := j.startSteps(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	defer steps.Close()
+	steps.refused = nil
 	err = j.eachBatch(ctx, a, steps, skip, func() *item.Batch { return new(item.Batch) }, func(b *item.Batch) error {
 		for i := range b.Rows {
 			var err error

@@ -42,17 +42,13 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 		return nil, err
 	}
 	defer over.abandon()
-	refused := newDeadLetters(ctx, a)
-	refused.name = "refused"
-	defer refused.abandon()
-	steps, err := j.startSteps(ctx, a, refused.refused)
-	if err != nil {
+	if t.steps, err = j.startSteps(ctx, a); err != nil {
 		return nil, err
 	}
-	defer steps.Close()
+	defer t.steps.close()
 	read := func(ctx context.Context, hand handing) error {
 		var key []byte
-		return j.eachBatch(ctx, a, steps, t.reject, t.free, func(b *item.Batch) error {
+		return j.eachBatch(ctx, a, t.steps, t.reject, t.free, func(b *item.Batch) error {
 			t.counts.Read += int64(b.Len())
 			a.Meter.Add(int64(b.Len()), int64(len(b.Src)))
 			if err := over.take(b); err != nil {
@@ -71,13 +67,9 @@ func (j *importJob) writeTask(ctx context.Context, a *plan.Attempt) (*importResu
 	if err := t.run(ctx, read); err != nil {
 		return nil, err
 	}
-	t.counts.Read += steps.Dropped + steps.Refused // beside those that passed
-	t.counts.Dropped, t.counts.Refused = steps.Dropped, steps.Refused
-	t.counts.DeadLetters += steps.Refused
+	t.counts.Read += t.steps.Dropped + t.steps.Refused // beside those that passed
+	t.counts.DeadLetters += t.steps.Refused
 	res, err := t.finish()
-	if err == nil {
-		res.Refused, err = refused.close()
-	}
 	switch {
 	case err != nil:
 	case over != nil:
@@ -145,6 +137,7 @@ type writing struct {
 	a      *plan.Attempt
 	gov    *dynamo.Governor
 	dead   *deadLetters
+	steps  *importSteps // of what is read, nil for none
 	pool   chan *item.Batch
 	mu     sync.Mutex
 	counts ImportCounts
@@ -222,7 +215,9 @@ func (t *writing) finish() (*importResult, error) {
 		res.Print = t.print.String()
 	}
 	var err error
-	res.Dead, err = t.dead.close()
+	if res.Dead, err = t.dead.close(); err == nil {
+		err = t.steps.finish(res)
+	}
 	return res, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
-	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 	"dynaferry/internal/step"
 	"dynaferry/internal/world"
@@ -129,80 +128,4 @@ func (c *Copy) arrivingDefinition(def *dynamo.Definition) *dynamo.Definition {
 		return def
 	}
 	return &dynamo.Definition{Version: def.Version, Name: def.Name, Keys: *keys, BillingMode: def.BillingMode, ReadUnits: def.ReadUnits, WriteUnits: def.WriteUnits}
-}
-
-// checkSteps refuses steps of an import that nothing would heed, or that take the table's key away.
-func (j *importJob) checkSteps(src source.Source) error {
-	if log := src.Spec().Log; log != nil && len(log.Steps) > 0 {
-		chain, err := step.Parse(log.Steps)
-		if err == nil {
-			err = chain.KeepsKeys(j.table.desc.Keys)
-		}
-		if err != nil {
-			return fmt.Errorf("items for %s: %w", j.at, err)
-		}
-	}
-	if len(j.set.Steps) == 0 {
-		return nil
-	}
-	if len(src.Info().Windows) > 0 {
-		return fault.Hint(fault.New(fault.Unsupported, "--step: steps are for items, and %s holds changes, of which some are deletions", src.Address()),
-			"lay the changes over their base first, convert BASE DEST --overlay … --step …, and import DEST")
-	}
-	chain, err := j.steps.of(j.set.Steps)
-	if err != nil {
-		return err
-	}
-	if err := chain.KeepsKeys(j.table.desc.Keys); err != nil {
-		return fmt.Errorf("items for %s: %w", j.at, err)
-	}
-	return nil
-}
-
-// stillUnique tells whether items of a source without repeated keys have none behind the steps.
-func (j *importJob) stillUnique(src source.Source) bool {
-	if len(j.set.Steps) == 0 {
-		return true
-	}
-	chain, err := j.steps.of(j.set.Steps)
-	if err != nil || src.Info().Keys == nil {
-		return false
-	}
-	keys, unique, err := chain.Keys(*src.Info().Keys)
-	return err == nil && unique && keys == j.table.desc.Keys
-}
-
-// importSteps are the steps of a task, and who takes what they refuse.
-type importSteps struct {
-	*step.Runner
-	refuse func(*item.Batch) step.Refuse
-}
-
-func (j *importJob) startSteps(ctx context.Context, a *plan.Attempt, refuse func(*item.Batch) step.Refuse) (*importSteps, error) {
-	chain, err := j.steps.of(j.set.Steps)
-	if err != nil {
-		return nil, err
-	}
-	r, err := j.env.startSteps(ctx, chain, a.Plan.Created)
-	return &importSteps{r, refuse}, err
-}
-
-// keysOf is the key of a table to be made for what comes of the source's items; nil where that is not known.
-func (s *stepping) keysOf(texts []string, src source.Source, wished item.KeySchema) (*item.KeySchema, error) {
-	known := src.Info().Keys
-	if known == nil && src.Info().Definition != nil {
-		known = &src.Info().Definition.Keys
-	}
-	if !wished.Empty() || known == nil {
-		return nil, nil
-	}
-	chain, err := s.of(texts)
-	if err != nil {
-		return nil, err
-	}
-	keys, _, err := chain.Keys(*known)
-	if err != nil {
-		return nil, fault.Hint(err, "name the keys of the table to be made: --key, --sort")
-	}
-	return &keys, nil
 }

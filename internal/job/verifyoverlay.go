@@ -22,7 +22,7 @@ func (v *Verify) planOverlay(ctx context.Context, src source.Source) error {
 		return nil
 	}
 	var err error
-	if v.Overlay, err = newOverlay(ctx, src, v.Keys); err != nil {
+	if v.Overlay, err = newOverlay(ctx, src, v.Keys, nil); err != nil {
 		return err
 	}
 	if v.Keys == nil && v.Overlay.Keys != nil && v.Overlay.Keys.Range.Name == "" {

@@ -187,10 +187,20 @@ func (c *Chain) Pure() bool {
 // Keys follows a key through the chain. unique tells that items of different keys still have different ones. The error, of
 // kind User, names the step that takes a part of the key away or makes something else of it.
 func (c *Chain) Keys(keys item.KeySchema) (out item.KeySchema, unique bool, err error) {
+	return c.keys(keys, newOutline())
+}
+
+// StateKeys is Keys of changes that go through Runner.States.
+func (c *Chain) StateKeys(keys item.KeySchema) (out item.KeySchema, unique bool, err error) {
+	o := newOutline()
+	o.states = true
+	return c.keys(keys, o)
+}
+
+func (c *Chain) keys(keys item.KeySchema, o *outline) (out item.KeySchema, unique bool, err error) {
 	if c.Empty() || keys.Empty() {
 		return keys, true, nil
 	}
-	o := newOutline()
 	o.follow(keys)
 	c.walk(o)
 	for _, k := range o.keys {

@@ -14,6 +14,7 @@ type outline struct {
 	types  map[string]item.Type // names that a step gave a type
 	closed *parsed              // the step that keeps named attributes alone; nil while any name is possible
 	open   map[string]bool      // names that are possible nevertheless
+	states bool                 // of Runner.States, which keeps programs from keys
 }
 
 // keyAt is where an attribute of a key stands.
@@ -109,7 +110,7 @@ func (o *outline) only(names map[string]bool) {
 // anything notes that a program decides: any attribute may be there, and of the key only what is checked item by item.
 func (o *outline) anything() {
 	for i := range o.keys {
-		o.keys[i].blurred = true
+		o.keys[i].blurred = o.keys[i].blurred || !o.states
 	}
 	clear(o.gone)
 	clear(o.types)

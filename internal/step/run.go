@@ -70,6 +70,7 @@ type Runner struct {
 	build   *item.Builder
 	owned   bool // the batch at hand has memory that it may be appended to
 	lent    bool // the memory of the batch at hand may be looked at by others
+	states  bool // the changes at hand tell what items became: one that does not pass is a deletion
 
 	// Dropped and Refused count what has not passed so far.
 	Dropped, Refused int64
@@ -166,7 +167,7 @@ func (r *Runner) Items(ctx context.Context, b *item.Batch, refuse Refuse) error 
 	for i, row := range b.Rows {
 		r.records = append(r.records, record{index: i, keys: item.NoImage, new: int32(i), old: item.NoImage, facts: &noFacts, before: row.First, line: row.Line})
 	}
-	r.lent = false
+	r.lent, r.states = false, false
 	if err := r.run(ctx, b, refuse); err != nil {
 		return err
 	}
@@ -186,6 +187,50 @@ func (r *Runner) Changes(ctx context.Context, b *item.Batch, list []Change, refu
 	if len(r.workers) == 0 || len(list) == 0 {
 		return list, nil
 	}
+	r.gather(b, list)
+	r.lent, r.states = true, false
+	if err := r.run(ctx, b, refuse); err != nil {
+		return nil, err
+	}
+	passed := list[:0]
+	for i := range r.records {
+		if !r.records[i].gone {
+			passed = append(passed, list[i])
+		}
+	}
+	return passed, nil
+}
+
+// States applies the chain to what changes left of their items, so that a table which takes them holds what it would hold if its
+// items had gone through Items: steps see each new image as such an item, and facts are none. A change whose new image does not
+// pass is one without it from there on, whose old image that was: who keeps the table must not keep what the item was before. What
+// has no new image passes every filter, and no program is asked; keys and old images follow the other steps. The changes that were
+// not refused are returned in order, in the memory of list; Dropped does not count them.
+func (r *Runner) States(ctx context.Context, b *item.Batch, list []Change, refuse Refuse) ([]Change, error) {
+	if len(r.workers) == 0 || len(list) == 0 {
+		return list, nil
+	}
+	r.gather(b, list)
+	for i := range r.records {
+		r.records[i].facts = &noFacts
+	}
+	r.lent, r.states = false, true
+	if err := r.run(ctx, b, refuse); err != nil {
+		return nil, err
+	}
+	passed := list[:0]
+	for i := range r.records {
+		rec := &r.records[i]
+		if c := list[i]; !rec.gone {
+			c.New, c.Old = rec.new, rec.old
+			passed = append(passed, c)
+		}
+	}
+	return passed, nil
+}
+
+// gather makes records of changes.
+func (r *Runner) gather(b *item.Batch, list []Change) {
 	r.records = r.records[:0]
 	for i := range list {
 		c := &list[i]
@@ -197,17 +242,6 @@ func (r *Runner) Changes(ctx context.Context, b *item.Batch, list []Change, refu
 		}
 		r.records = append(r.records, n)
 	}
-	r.lent = true
-	if err := r.run(ctx, b, refuse); err != nil {
-		return nil, err
-	}
-	passed := list[:0]
-	for i := range r.records {
-		if !r.records[i].gone {
-			passed = append(passed, list[i])
-		}
-	}
-	return passed, nil
 }
 
 func (r *Runner) run(ctx context.Context, b *item.Batch, refuse Refuse) error {
@@ -239,10 +273,11 @@ func (r *Runner) run(ctx context.Context, b *item.Batch, refuse Refuse) error {
 	return nil
 }
 
+// alive are the records that a filter or program may still judge.
 func (r *Runner) alive() []*record {
 	var alive []*record
 	for i := range r.records {
-		if !r.records[i].gone {
+		if r.judged(&r.records[i]) {
 			alive = append(alive, &r.records[i])
 		}
 	}
@@ -272,6 +307,20 @@ func (r *Runner) settle(b *item.Batch, n int, refuse Refuse) error {
 
 func (rec *record) refuse(err error) { rec.out, rec.gone = err, true }
 
+func (r *Runner) judged(rec *record) bool {
+	return !rec.gone && (!r.states || rec.new != item.NoImage)
+}
+
+// drop lets a record go that does not pass.
+func (r *Runner) drop(rec *record) {
+	if r.states {
+		rec.new, rec.old = item.NoImage, rec.new
+		return
+	}
+	rec.gone = true
+	r.Dropped++
+}
+
 func (r *Runner) subject(b *item.Batch, rec *record) *subject {
 	r.at = subject{Facts: rec.facts, new: imageAt(b, rec.new), old: imageAt(b, rec.old), keys: imageAt(b, rec.keys)}
 	return &r.at
@@ -287,7 +336,7 @@ func imageAt(b *item.Batch, row int32) item.Item {
 func (r *Runner) judge(b *item.Batch, w judge) {
 	for i := range r.records {
 		rec := &r.records[i]
-		if rec.gone {
+		if !r.judged(rec) {
 			continue
 		}
 		s := r.subject(b, rec)
@@ -296,8 +345,7 @@ func (r *Runner) judge(b *item.Batch, w judge) {
 		case err != nil:
 			rec.refuse(err)
 		case !passes:
-			rec.gone = true
-			r.Dropped++
+			r.drop(rec)
 		}
 	}
 }
@@ -308,7 +356,7 @@ func (r *Runner) images(b *item.Batch, w itemWorker) {
 		if rec.gone {
 			continue
 		}
-		if rec.isItem() && !w.touches(b.Item(int(rec.new))) {
+		if rec.keys == item.NoImage && !w.touches(b.Item(int(rec.new))) {
 			continue
 		}
 		s := r.subject(b, rec)
@@ -379,7 +427,7 @@ func fits(b *item.Batch) error {
 	return nil
 }
 
-// isItem tells that the record is an item that is copied, no change.
+// isItem tells that steps see the record as an item that is copied, no change.
 func (rec *record) isItem() bool {
 	return rec.facts == &noFacts && rec.new != item.NoImage
 }

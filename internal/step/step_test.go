@@ -323,6 +323,42 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestStates: a table that takes what is left of changes holds what it would hold of items: a put that does not pass is a deletion, and
+// of deletions no filter knows better. Keys and what was before follow the other steps.
+func TestStates(t *testing.T) {
+	images := []string{`{"id":{"S":"A"}}`, `{"id":{"S":"A"},"n":{"N":"2"},"c":{"S":"x"}}`, `{"id":{"S":"B"}}`, `{"id":{"S":"B"},"n":{"N":"5"}}`}
+	for _, c := range []struct{ steps, want string }{
+		{"rename id=key ;; drop c", `{"key":{"S":"A"}} {"key":{"S":"A"},"n":{"N":"2"}} -; {"key":{"S":"B"}} - {"key":{"S":"B"},"n":{"N":"5"}}`},
+		{"filter n == 2 ;; rename id=key", `{"key":{"S":"A"}} {"key":{"S":"A"},"n":{"N":"2"},"c":{"S":"x"}} -; {"key":{"S":"B"}} - {"key":{"S":"B"},"n":{"N":"5"}}`},
+		{"drop c ;; filter n > 2 ;; rename id=key ;; filter false", `{"key":{"S":"A"}} - {"key":{"S":"A"},"n":{"N":"2"}}; {"key":{"S":"B"}} - {"key":{"S":"B"},"n":{"N":"5"}}`},
+		{"cast c=number", `! {"id":{"S":"A"},"n":{"N":"2"},"c":{"S":"x"}}; {"id":{"S":"B"}} - {"id":{"S":"B"},"n":{"N":"5"}}`},
+		{"filter n == 5 ;; cast c=number", `! {"id":{"S":"A"},"n":{"N":"2"},"c":{"S":"x"}}; {"id":{"S":"B"}} - {"id":{"S":"B"},"n":{"N":"5"}}`},
+	} {
+		b := batchOf(t, images...)
+		r := start(t, strings.Split(c.steps, " ;; ")...)
+		var got []string
+		kept, err := r.States(context.Background(), b, []Change{{Keys: 0, New: 1, Old: item.NoImage}, {Keys: 2, New: item.NoImage, Old: 3}},
+			func(f Refusal) error { got = append(got, fmt.Sprintf("! %s", f.Item.Raw())); return nil })
+		if err != nil {
+			t.Fatalf("%s: %v", c.steps, err)
+		}
+		for _, k := range kept {
+			var parts []string
+			for _, row := range []int32{k.Keys, k.New, k.Old} {
+				part := "-"
+				if row != item.NoImage {
+					part = string(b.Item(int(row)).Raw())
+				}
+				parts = append(parts, part)
+			}
+			got = append(got, strings.Join(parts, " "))
+		}
+		if strings.Join(got, "; ") != c.want || r.Dropped != 0 {
+			t.Errorf("%s\n got %s, %d dropped\nwant %s", c.steps, strings.Join(got, "; "), r.Dropped, c.want)
+		}
+	}
+}
+
 // TestNoPlan: where there is no plan, its time is refused, not the year 1.
 func TestNoPlan(t *testing.T) {
 	r, err := parse(t, "add p=plantime()").Start(context.Background(), Env{})

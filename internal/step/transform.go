@@ -235,8 +235,7 @@ func (k *transforming) once(ctx context.Context, data []byte, n int) ([]replyRec
 func (k *transforming) take(r *Runner, b *item.Batch, rec *record, a replyRecord) {
 	switch a.Result {
 	case "Dropped":
-		rec.gone = true
-		r.Dropped++
+		r.drop(rec)
 	case "ProcessingFailed":
 		rec.refuse(fault.New(fault.User, "the program answers ProcessingFailed"))
 	case "Ok":

@@ -175,6 +175,30 @@ func TestContractOfChanges(t *testing.T) {
 	}
 }
 
+// TestContractOfStates: where what became of items is wanted, a program sees the items, of deletions nothing, and keeps from keys.
+func TestContractOfStates(t *testing.T) {
+	t.Setenv("STEP_PROGRAM", "well")
+	b := batchOf(t, `{"id":{"S":"xk"}}`, `{"id":{"S":"xk"},"v":{"S":"x new"}}`, `{"id":{"S":"xg"}}`)
+	list := []Change{{Keys: 0, New: 1, Old: item.NoImage}, {Keys: 2, New: item.NoImage, Old: item.NoImage}}
+	kept, err := start(t, "run '"+os.Args[0]+"'").States(context.Background(), b, list, nil)
+	if err != nil || len(kept) != 2 {
+		t.Fatal(kept, err)
+	}
+	if got := fmt.Sprint(lines(b)); got != `[{"id":{"S":"xk"}} {"id":{"S":"Xk"},"v":{"S":"X new"}} {"id":{"S":"xg"}}]` {
+		t.Error(got)
+	}
+	keys := item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
+	if _, unique, err := parse(t, "run cat").Keys(keys); unique || err != nil {
+		t.Error(unique, err)
+	}
+	if _, unique, err := parse(t, "run cat").StateKeys(keys); !unique || err != nil {
+		t.Error(unique, err)
+	}
+	if _, unique, err := parse(t, "run cat", "map id=lower(id)").StateKeys(keys); unique || err != nil {
+		t.Error(unique, err)
+	}
+}
+
 // TestHTTP: the same contract by POST, with a bearer token by reference.
 func TestHTTP(t *testing.T) {
 	calls := 0
