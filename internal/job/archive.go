@@ -12,6 +12,7 @@ import (
 	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/item"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 	"dynaferry/internal/world"
@@ -176,6 +177,6 @@ func (j *copyJob) nothing(ctx context.Context) (plan.Outcome, error) {
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	r := &Report{Type: "report", Destination: j.at.String(), Format: j.set.Form, Version: set.Head}
+	r := &Report{Type: "report", Destination: j.at.String(), Format: j.set.Form, Version: set.Head, Fingerprint: item.Fingerprint{}.String()}
 	return plan.Outcome{Report: marshal(r)}, nil
 }

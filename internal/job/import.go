@@ -243,7 +243,7 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	}
 	if wish.Create == nil {
 		if missing {
-			return fault.Hint(fault.New(fault.NotFound, "%s does not exist", j.at), "create it from what is known of the source: --create")
+			return j.missing(src)
 		}
 		return sameKeys(j.at, j.table.desc.Keys, wish.Keys)
 	}
@@ -260,6 +260,15 @@ func (j *importJob) openTable(ctx context.Context, src source.Source, wish Impor
 	}
 	j.table.desc, j.table.make = &dynamo.Table{Name: def.Name, Keys: def.Keys, Definition: def}, true
 	return nil
+}
+
+// missing refuses a table that is not there, with a command that makes it.
+func (j *importJob) missing(src source.Source) error {
+	err := fault.New(fault.NotFound, "%s does not exist", j.at)
+	if src.Info().Log != nil { // which tells the key alone, and of items that did not change nothing
+		return fault.Hint(err, "changes alone make no table; make it of what they follow, and replay them then: dynaferry import BASE %s --create", j.at)
+	}
+	return fault.Hint(err, "create it from what is known of the source: dynaferry import %s %s --create", src.Address(), j.at)
 }
 
 // makeTable creates the table that was asked for, when nothing that can be known before speaks against it.
