@@ -387,6 +387,9 @@ func TestInfo(t *testing.T) {
 		t.Errorf("open of nothing: %v", err)
 	}
 	info := Info{Stream: "arn:stream/1", Table: "Orders", View: feed.BothImages, Groups: 2, Created: time.Unix(9, 0)}
+	if l, err := Find(ctx, m, "", info); l != nil || err != nil {
+		t.Fatalf("a log before there is one: %v, %v", l, err)
+	}
 	l, err := Create(ctx, m, "", info)
 	must(t, err)
 	again := info
@@ -397,6 +400,12 @@ func TestInfo(t *testing.T) {
 	}
 	other := info
 	other.Groups = 3
+	if _, err := Find(ctx, m, "", other); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("found the log of another table: %v", err)
+	}
+	if found, err := Find(ctx, m, "", again); err != nil || found.Created != l.Created {
+		t.Errorf("found %v, %v", found, err)
+	}
 	if _, err := Create(ctx, m, "", other); fault.KindOf(err) != fault.Conflict || fault.HintOf(err) == "" {
 		t.Errorf("other groups: %v", err)
 	}

@@ -3,6 +3,7 @@ package changelog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"reflect"
@@ -62,6 +63,24 @@ func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, er
 	if err != nil || result.Won {
 		return l, err
 	}
+	return l, l.fits(info, anyGroups)
+}
+
+// Find opens the log below dir as Create would, and makes none: nil where there is none. Of info, Stream and Created are not asked for.
+func Find(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, error) {
+	l, err := Open(ctx, b, dir)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info.Version = formatVersion
+	return l, l.fits(info, info.Groups == 0)
+}
+
+// fits refuses a log that is of something else than info says.
+func (l *Log) fits(info Info, anyGroups bool) error {
 	mine, theirs := info, l.Info
 	mine.Created, theirs.Created = time.Time{}, time.Time{}
 	mine.Stream, theirs.Stream = "", "" // the log of a table goes on with its next stream, across a gap
@@ -71,11 +90,11 @@ func Create(ctx context.Context, b blob.Bucket, dir string, info Info) (*Log, er
 	if len(mine.Redact) == 0 {
 		mine.Redact = theirs.Redact // whoever goes on keeps them: what was hidden stays so
 	}
-	if !reflect.DeepEqual(mine, theirs) {
-		return nil, fault.Hint(fault.New(fault.Conflict, "%s is the log of %+v, not of %+v", l.place(infoName(dir)).File, theirs, mine),
-			"follow into another place, or with the settings of the log that is there")
+	if reflect.DeepEqual(mine, theirs) {
+		return nil
 	}
-	return l, nil
+	return fault.Hint(fault.New(fault.Conflict, "%s is the log of %+v, not of %+v", l.place(infoName(l.dir)).File, theirs, mine),
+		"follow into another place, or with the settings of the log that is there")
 }
 
 // Open opens the log below dir. blob.ErrNotFound when there is none.

@@ -107,6 +107,9 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.checkFrom(); err != nil {
+		return nil, err
+	}
 	keys, err := f.source(ctx, from)
 	if err != nil {
 		return nil, err
@@ -117,18 +120,12 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	if err := f.checkBootstrap(from); err != nil {
 		return nil, err
 	}
-	if err := f.places(ctx, keys); err != nil {
+	loc, err := f.places(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if f.redaction, err = startRedaction(f.log); err != nil {
+	if err := f.begins(ctx, from, loc, keys); err != nil {
 		return nil, err
-	}
-	if f.redaction != nil {
-		if w.Bootstrap != "" {
-			err := fault.New(fault.User, "--bootstrap: a snapshot would hold what the log's rules of --redact keep out")
-			return nil, fault.Hint(err, "export the table with --step 'drop …' and 'hash …' beside the follower")
-		}
-		f.wish.Capture.Redact = f.redaction.Record
 	}
 	shards, err := f.client.Shards(ctx, f.stream.ARN, "")
 	if err != nil {
@@ -143,19 +140,17 @@ func NewFollow(ctx context.Context, env *Env, w FollowWish) (*Follow, error) {
 	return f, f.begin(ctx, shards)
 }
 
-// source finds the stream, and what its records' keys are.
+// source finds the stream, and what its records' keys are. Of a table whose stream is to be turned on it tells what that will be.
 func (f *Follow) source(ctx context.Context, at world.Address) (keys item.KeySchema, err error) {
-	var name string
 	if at.Scheme == world.DynamoDB {
 		if keys, err = f.table(ctx, at); err != nil {
 			return keys, err
 		}
 	}
-	if f.client, name, err = f.env.World.Feed(ctx, at); err != nil {
-		return keys, err
-	}
-	if f.stream, err = f.client.Describe(ctx, name); err != nil {
-		return keys, err
+	if f.stream == nil {
+		if err := f.describe(ctx, at); err != nil {
+			return keys, err
+		}
 	}
 	if f.stream.Kinesis {
 		keys = f.wish.Keys
@@ -163,30 +158,50 @@ func (f *Follow) source(ctx context.Context, at world.Address) (keys item.KeySch
 	return keys, f.views(at)
 }
 
-// table sees to it that the table has a stream, and tells its keys.
+func (f *Follow) describe(ctx context.Context, at world.Address) (err error) {
+	var name string
+	if f.client, name, err = f.env.World.Feed(ctx, at); err == nil {
+		f.stream, err = f.client.Describe(ctx, name)
+	}
+	return err
+}
+
+// table tells the keys, and where the table has no stream, what it gets.
 func (f *Follow) table(ctx context.Context, at world.Address) (keys item.KeySchema, err error) {
 	client, err := f.env.World.Client(ctx, at)
 	if err != nil {
 		return keys, err
 	}
 	t, err := dynamo.Describe(ctx, client, at.Host)
-	if err != nil {
+	if err != nil || t.Stream().Enabled {
+		if err == nil {
+			keys = t.Keys
+		}
 		return keys, err
 	}
 	switch {
-	case t.Stream().Enabled:
 	case f.wish.EnableStream == "":
 		err := fault.New(fault.NotFound, "table %s has no stream", at.Host)
 		return keys, fault.Hint(err, "add --enable-stream new-and-old, or: aws dynamodb update-table --table-name %s --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES", at.Host)
 	case f.env.DryRun:
 		return t.Keys, fault.New(fault.NotFound, "table %s has no stream yet; it would be turned on", at.Host)
-	default:
-		if t, err = dynamo.EnableStream(ctx, client, at.Host, string(f.wish.EnableStream)); err != nil {
-			return keys, err
-		}
-		f.env.say("turned on the stream of %s with %s", at.Host, f.wish.EnableStream)
 	}
+	f.stream = &feed.Stream{Table: at.Host, View: f.wish.EnableStream}
 	return t.Keys, nil
+}
+
+// turnOn makes the stream that the table gets. All else that a follower needs was looked at before: a run that cannot start changes
+// nothing of the table.
+func (f *Follow) turnOn(ctx context.Context, at world.Address) error {
+	client, err := f.env.World.Client(ctx, at)
+	if err != nil {
+		return err
+	}
+	if _, err := dynamo.EnableStream(ctx, client, at.Host, string(f.wish.EnableStream)); err != nil {
+		return err
+	}
+	f.env.say("turned on the stream of %s with %s", at.Host, f.wish.EnableStream)
+	return f.describe(ctx, at)
 }
 
 // views refuses what the stream's records cannot give, and tells what is lost.
@@ -207,41 +222,66 @@ func (f *Follow) views(at world.Address) error {
 	return nil
 }
 
-// places opens the log and the destination.
-func (f *Follow) places(ctx context.Context, keys item.KeySchema) error {
+// places opens where the log and the files go, and asks the stores for what a follower relies on.
+func (f *Follow) places(ctx context.Context) (loc world.Location, err error) {
 	var at world.Address
-	var err error
 	if f.wish.Dest != "" && f.into == nil {
 		if at, err = world.Parse(f.wish.Dest); err != nil {
-			return err
+			return loc, err
 		}
 		dest, err := f.env.location(ctx, at, f.wish.Objects)
 		if err != nil {
-			return err
+			return loc, err
 		}
 		if err := blob.ProbeConditional(ctx, dest.Bucket, path.Join(dest.Prefix, dataset.Hidden)); err != nil {
-			return err
+			return loc, err
 		}
 		f.dest = &dest
 		at = at.Join(dataset.Hidden).Join(logFolder)
 	}
 	if f.wish.Log != "" {
 		if at, err = world.Parse(f.wish.Log); err != nil {
-			return err
+			return loc, err
 		}
 	}
-	loc, err := f.env.location(ctx, at, f.wish.LogObjects)
-	if err != nil {
-		return err
-	}
-	if err := blob.ProbeConditional(ctx, loc.Bucket, loc.Prefix); err != nil {
-		return err
+	if loc, err = f.env.location(ctx, at, f.wish.LogObjects); err != nil {
+		return loc, err
 	}
 	if f.into != nil {
 		f.dest = &loc
 	}
-	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis,
-		Table: f.stream.Table, Keys: keys, View: f.stream.View, Groups: f.wish.Groups, Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)})
+	return loc, blob.ProbeConditional(ctx, loc.Bucket, loc.Prefix)
+}
+
+// begins makes what is missing of the stream and the log, in this order, after all that can be known before.
+func (f *Follow) begins(ctx context.Context, from world.Address, loc world.Location, keys item.KeySchema) error {
+	info := changelog.Info{Stream: f.stream.ARN, Kinesis: f.stream.Kinesis, Table: f.stream.Table, Keys: keys, View: f.stream.View,
+		Groups: f.wish.Groups, Redact: f.wish.Redact, Created: f.began.UTC().Truncate(time.Second)}
+	log, err := changelog.Find(ctx, loc.Bucket, loc.Prefix, info)
+	if err != nil {
+		return err
+	}
+	rules := f.wish.Redact
+	if log != nil {
+		rules = log.Redact
+	}
+	if f.redaction, err = startRedaction(rules, keys); err != nil {
+		return err
+	}
+	if f.redaction != nil {
+		if f.wish.Bootstrap != "" {
+			err := fault.New(fault.User, "--bootstrap: a snapshot would hold what the log's rules of --redact keep out")
+			return fault.Hint(err, "export the table with --step 'drop …' and 'hash …' beside the follower")
+		}
+		f.wish.Capture.Redact = f.redaction.Record
+	}
+	if f.client == nil {
+		if err := f.turnOn(ctx, from); err != nil {
+			return err
+		}
+		info.Stream = f.stream.ARN
+	}
+	f.log, err = changelog.Create(ctx, loc.Bucket, loc.Prefix, info)
 	return err
 }
 

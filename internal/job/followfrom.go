@@ -23,14 +23,33 @@ const (
 	fromTrimHorizon = "trim-horizon"
 )
 
+// checkFrom refuses what is no beginning, before anything is looked at.
+func (f *Follow) checkFrom() error {
+	from := f.wish.From
+	if len(from) == 0 {
+		return nil
+	}
+	if f.wish.Dest == "" {
+		return fault.Hint(fault.New(fault.User, "--from is where a delivery begins; the log takes all that the stream has"), "name a destination, or leave --from away")
+	}
+	if isMoment(from) {
+		if _, err := parseMoment(from[0], time.Now()); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+	}
+	return nil
+}
+
+// isMoment tells a time from a word and from positions: neither a shard's id nor a number has a T.
+func isMoment(from []string) bool {
+	return len(from) == 1 && from[0] != fromTrimHorizon && from[0] != fromNow && (!strings.Contains(from[0], ":") || strings.Contains(from[0], "T"))
+}
+
 // begin settles FollowWish.From, while nothing is delivered yet.
 func (f *Follow) begin(ctx context.Context, shards []feed.Shard) error {
 	from := f.wish.From
 	if len(from) == 0 {
 		return nil
-	}
-	if f.dest == nil {
-		return fault.Hint(fault.New(fault.User, "--from is where a delivery begins; the log takes all that the stream has"), "name a destination, or leave --from away")
 	}
 	b, decided, err := delivery.Began(ctx, f.dest.Bucket, f.dest.Prefix, f.wish.Delivery)
 	if err != nil {
@@ -73,7 +92,7 @@ func (f *Follow) beginning(ctx context.Context, shards []feed.Shard) (*delivery.
 			now, err := f.serviceNow(ctx, shards)
 			b.Time = now.UnixMicro()
 			return b, err
-		case !strings.Contains(text, ":") || strings.Contains(text, "T"): // neither a shard's id nor a number has a T
+		case isMoment(from):
 			at, err := parseMoment(text, time.Now())
 			if err != nil {
 				return nil, fmt.Errorf("--from: %w", err)

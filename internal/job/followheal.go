@@ -128,7 +128,7 @@ func (h *heal) open(ctx context.Context) (err error) {
 	if h.log.Keys.Empty() {
 		return fault.New(fault.Unsupported, "%s does not know the keys of its table: final states of it cannot be told", h.log.URL())
 	}
-	h.redaction, err = startRedaction(h.log)
+	h.redaction, err = startRedaction(h.log.Redact, h.log.Keys)
 	return err
 }
 
@@ -322,16 +322,16 @@ func (s *states) put(ctx context.Context, more bool) (*changelog.Entry, error) {
 	}
 }
 
-// startRedaction readies the rules that a log was made with, nil of none.
-func startRedaction(log *changelog.Log) (*step.Redaction, error) {
-	if len(log.Redact) == 0 {
+// startRedaction readies the rules of a log, nil of none.
+func startRedaction(rules []string, keys item.KeySchema) (*step.Redaction, error) {
+	if len(rules) == 0 {
 		return nil, nil
 	}
-	r, err := step.ParseRedaction(log.Redact)
+	r, err := step.ParseRedaction(rules)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.CheckKeys(log.Keys); err != nil {
+	if err := r.CheckKeys(keys); err != nil {
 		return nil, err
 	}
 	return r, r.Start(step.Env{})
