@@ -9,7 +9,7 @@ COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := $(if $(COMMIT),-X dynaferry/internal/cli.Version=devel-$(COMMIT))
 
 # Packages where goroutines meet; the race detector needs a C compiler.
-RACED := ./internal/blob/... ./internal/commit ./internal/changelog ./internal/plan ./internal/dynamo/... ./internal/local/store ./internal/local/upstream ./internal/local/shadow ./internal/job
+RACED := ./internal/blob/... ./internal/commit ./internal/changelog ./internal/capture ./internal/plan ./internal/dynamo/... ./internal/local/store ./internal/local/upstream ./internal/local/shadow ./internal/job
 
 .PHONY: build demo test planted race long lint peers bench docs clean
 

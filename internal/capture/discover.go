@@ -18,17 +18,22 @@ const (
 	listEvery = 5 * time.Minute
 	// listAgain is when, after a list that was older than the log.
 	listAgain = 10 * time.Second
+	// listLag is how much a list may be behind.
+	listLag = 2 * time.Minute
 )
 
 // listAll asks for all shards of the stream.
 func (g *group) listAll() {
 	g.listing = true
 	drained := !slices.ContainsFunc(g.list, func(s *shard) bool { return !s.closed })
+	before := g.tails
 	g.aside(func() func() error {
+		var asked int64
 		var listed []feed.Shard
 		open := true
 		err := g.insist(g.reads, g.name("shards"), func() error {
 			return g.call(g.reads, func(ctx context.Context) (err error) {
+				asked = g.now()
 				listed, err = g.client.Shards(ctx, g.stream.ARN, "")
 				if err == nil && drained {
 					var s *feed.Stream
@@ -48,7 +53,10 @@ func (g *group) listAll() {
 			if err != nil || g.stopped {
 				return g.refuse(err)
 			}
-			return g.all(listed, rest, open)
+			if err := g.all(listed, rest, asked, before); err != nil {
+				return err
+			}
+			return g.ended(open)
 		}
 	})
 }
@@ -64,10 +72,11 @@ func (g *group) refuse(err error) error {
 	return err
 }
 
-// all takes up what a list of all shards has that the log has not.
-func (g *group) all(listed []feed.Shard, rest *others, open bool) error {
+// all takes up what a list of all shards has that the log has not. asked is the time at which it was asked for, before how
+// far the chains of all groups were known then.
+func (g *group) all(listed []feed.Shard, rest *others, asked int64, before []uint64) error {
 	absent, old := g.unlisted(listed)
-	if old {
+	if old || rest.newer(listed) {
 		g.refused++
 		g.listAt = time.Now().Add(min(listAgain<<min(g.refused-1, 5), listEvery))
 		return nil
@@ -75,23 +84,58 @@ func (g *group) all(listed []feed.Shard, rest *others, open bool) error {
 	g.refused, g.listed, g.unsure, g.listAt, g.listedAt = 0, true, false, time.Now().Add(listEvery), time.Now()
 	unseen := g.state.Unseen(listed, absent...)
 	rest.expect(unseen, listed)
-	if rest != nil && g.complete == 0 {
-		g.complete = rest.complete()
+	if err := g.release(rest, listed); err != nil {
+		return err
 	}
 	g.settleParents(unseen)
-	for _, s := range unseen {
-		if !g.over[s.ID] && rest.owner(s.ID, listed, g) == g.n {
-			g.wait(s)
-		}
-	}
+	disputed := g.claim(unseen, listed, rest)
 	if err := g.beginWaiting(rest); err != nil {
 		return err
 	}
-	g.complete = g.now()
-	if !open && len(g.list) > 0 && len(g.waiting) == 0 && !g.build.Touched() && len(g.queue) == 0 &&
-		!slices.ContainsFunc(g.list, func(s *shard) bool { return !s.closed || s.looks < 2 }) {
-		return fault.Hint(fault.New(fault.NotFound, "stream %s is closed, and all of its records are in the log", g.stream.ARN),
-			"follow the table again once it has another stream: that goes on in the same log")
+	if len(g.orphans) == 0 {
+		g.complete = max(g.complete, asked-listLag.Microseconds())
+	}
+	g.heard, g.tails = before, rest.tails(g)
+	g.tellListed = disputed || g.complete-g.state.Listed >= g.o.TipEvery.Microseconds() || g.awaited(g.state.Listed, g.complete)
+	if soon := time.Now().Add(max(g.o.TipEvery, listAgain)); len(g.list) == 0 && soon.Before(g.listAt) {
+		g.listAt = soon // nothing else tells that such a group misses nothing
+	}
+	return nil
+}
+
+// ended tells whether nothing more is to come of the stream.
+func (g *group) ended(open bool) error {
+	if open || len(g.list) == 0 || len(g.waiting) > 0 || g.build.Touched() || len(g.queue) > 0 ||
+		slices.ContainsFunc(g.list, func(s *shard) bool { return !s.closed || s.looks < 2 }) {
+		return nil
+	}
+	return fault.Hint(fault.New(fault.NotFound, "stream %s is closed, and all of its records are in the log", g.stream.ARN),
+		"follow the table again once it has another stream: that goes on in the same log")
+}
+
+// release lets the parents of merged shards go that other groups have begun: nothing is to come of them here, and as long as
+// they stood there nobody could say that their lineage has passed a time.
+func (g *group) release(rest *others, listed []feed.Shard) error {
+	if rest == nil {
+		return nil
+	}
+	parents := make(map[string][]string, len(listed))
+	for i := range listed {
+		parents[listed[i].ID] = listed[i].Parents
+	}
+	for _, s := range slices.Clone(g.list) {
+		to, begun := rest.had(s.ID, parents)
+		if !s.elsewhere || !begun {
+			continue
+		}
+		g.cut()
+		d, err := g.build.Release(to, s.ID)
+		if err != nil {
+			return err
+		}
+		g.enqueue(d)
+		g.tidy()
+		g.forget(s)
 	}
 	return nil
 }
@@ -148,12 +192,15 @@ func (g *group) listChildren(s *shard) {
 				return g.refuse(err)
 			}
 			again := s.looked()
+			if s.gone {
+				return nil // with its children: the list of all says whose they are
+			}
 			if err != nil {
 				g.o.Metrics.Retries.Add(1)
 			} else if err := g.adopt(s, listed); err != nil {
 				return err
 			}
-			if !again || s.gone {
+			if !again {
 				g.children = slices.DeleteFunc(g.children, func(c *shard) bool { return c == s })
 				delete(g.shards, s.ID)
 			}
@@ -167,6 +214,7 @@ func (g *group) adopt(parent *shard, children []feed.Shard) error {
 	for _, s := range children {
 		if first := slices.Index(s.Parents, parent.ID); first > 0 && g.log.Groups > 1 && !g.over[s.Parents[0]] {
 			parent.elsewhere, parent.known = true, true // it goes with its first parent
+			g.unsure = true                             // the next list looks whether it has begun there
 			continue
 		}
 		parent.known = true
@@ -252,7 +300,11 @@ func (g *group) start(s feed.Shard) error {
 	}
 	if own.basis == 0 {
 		// It was not there when all were listed last, or not told: lists lag by minutes, records stay a day.
-		own.basis = cmp.Or(g.complete, g.now())
+		if o := g.orphans[s.ID]; o != nil {
+			own.basis = o.floor
+			delete(g.orphans, s.ID)
+		}
+		own.basis = cmp.Or(own.basis, g.complete, g.now())
 	}
 	own.told = own.tip
 	begin := changelog.Shard{ID: s.ID, Parents: s.Parents, Time: own.time, Tip: own.tip, Begun: own.basis}

@@ -45,13 +45,20 @@ type group struct {
 	// complete is up to when nothing was missing of shards that are not known yet: the last list of all in this life,
 	// or in another as far as the log tells; 0 before the log's beginning.
 	complete int64
-	listing  bool
-	listAt   time.Time // when to list all shards again
-	listed   bool      // that was done once
-	refused  int       // listings in a row that were older than the log
-	lost     []*shard  // gone, and still to be told
-	missing  int       // shards that the service said once or twice are not there
-	children []*shard  // closed ones whose children are looked for
+	// tails is how far the chains of all groups were known behind the last list of all, heard how far before it was asked for;
+	// nil of one group.
+	tails, heard []uint64
+	orphans      map[string]*orphan // of ours, those that are disputed
+	disputes     int                // lists in a row that showed some of any group
+	// tellListed: that is worth an entry, also of a group that has no shards: what is found after a downtime is judged by it.
+	tellListed bool
+	listing    bool
+	listAt     time.Time // when to list all shards again
+	listed     bool      // that was done once
+	refused    int       // listings in a row that were older than the log
+	lost       []*shard  // gone, and still to be told
+	missing    int       // shards that the service said once or twice are not there
+	children   []*shard  // closed ones whose children are looked for
 }
 
 const (
@@ -129,9 +136,6 @@ func (g *group) restore() (err error) {
 		own.restored = true
 		plantedStale(g.o.Writer, own)
 		own.basis = max(s.Time, s.Tip, s.Begun)
-		if len(s.Children) == 0 && (g.complete == 0 || own.basis < g.complete) {
-			g.complete = own.basis // all were read up to then, and so had been listed
-		}
 		if s.Closed {
 			own.look(len(s.Children) > 0)
 			g.children = append(g.children, own)
@@ -139,6 +143,7 @@ func (g *group) restore() (err error) {
 			g.schedule(own, time.Now())
 		}
 	}
+	g.complete = g.state.Listed
 	if old := g.state.Stream; g.state.N > 0 && old != g.stream.ARN {
 		return g.newStream(old)
 	}
@@ -252,7 +257,7 @@ func (g *group) next(starved bool) time.Time {
 func (g *group) cutDue(now time.Time) bool {
 	if !g.build.Touched() {
 		g.since = time.Time{}
-		return g.mark && len(g.queue) == 0
+		return (g.mark || g.tellListed) && len(g.queue) == 0
 	}
 	if g.since.IsZero() {
 		g.since = now
@@ -270,15 +275,21 @@ func (g *group) cut() {
 		}
 	}
 	g.mark = false
-	if g.build.Touched() {
+	if g.build.Touched() || g.tellListed {
 		g.enqueue(g.build.Cut())
 	}
+	g.tellListed = false
 	g.since = time.Time{}
 	g.tidy()
 }
 
 func (g *group) enqueue(d *changelog.Draft) {
-	d.Stream, d.At = g.stream.ARN, g.now()
+	d.Stream, d.At, d.Listed, d.Seen = g.stream.ARN, g.now(), g.complete, g.heard
+	for _, o := range g.orphans {
+		if o.draft == nil {
+			o.draft = d
+		}
+	}
 	g.queue = append(g.queue, d)
 }
 
@@ -309,6 +320,11 @@ func (g *group) put() {
 			g.appending = false
 			if err != nil || g.stopped {
 				return err
+			}
+			for _, o := range g.orphans {
+				if o.draft == draft {
+					o.entry = e.N
+				}
 			}
 			g.queue[0] = nil
 			g.queue = g.queue[1:]
@@ -371,7 +387,7 @@ func (g *group) finish() error {
 
 // passed tells whether Until has passed for the group, and all that it read is in the log.
 func (g *group) passed() (bool, error) {
-	if g.o.Until.IsZero() || !g.listed || len(g.waiting)+len(g.queue) > 0 || g.build.Touched() {
+	if g.o.Until.IsZero() || !g.listed || len(g.waiting)+len(g.orphans)+len(g.queue) > 0 || g.build.Touched() {
 		return false, nil
 	}
 	return g.state.Passed(g.o.Until.UnixMicro()), nil

@@ -156,9 +156,13 @@ func (g *group) woken() {
 // markDue tells whether a tip is worth an entry of its own: the first of a shard of which the log knows no time, so that a
 // later life can tell rest from loss; then every TipEvery; and where somebody waits for it.
 func (g *group) markDue(s *shard) bool {
+	return s.told == 0 && s.time == 0 || s.tip-max(s.told, s.time) >= g.o.TipEvery.Microseconds() || g.awaited(s.told, s.tip)
+}
+
+// awaited tells whether somebody waits for the log to get from one time to another.
+func (g *group) awaited(told, tip int64) bool {
 	until := g.o.Until.UnixMicro()
-	return s.told == 0 && s.time == 0 || s.tip-max(s.told, s.time) >= g.o.TipEvery.Microseconds() ||
-		!g.o.Until.IsZero() && s.told < until && s.tip >= until
+	return !g.o.Until.IsZero() && told < until && until <= tip
 }
 
 // failed decides what an error of a read means.

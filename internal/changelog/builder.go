@@ -418,8 +418,10 @@ func (b *Builder) Release(to uint32, shards ...string) (*Draft, error) {
 // Draft is an entry that waits for its number.
 type Draft struct {
 	Kind      Kind
-	Stream    string // ARN; "" means that of the entry before
-	At        int64  // the service's clock, µs since 1970
+	Stream    string   // ARN; "" means that of the entry before
+	At        int64    // the service's clock, µs since 1970
+	Listed    int64    // see Entry; 0 means that of the entry before
+	Seen      []uint64 // see Entry; nil means that of the entry before
 	Shards    []Shard
 	Blocks    []Block
 	Release   *ReleaseNote

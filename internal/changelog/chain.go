@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,8 +149,11 @@ func (c *Chain) fenced(ctx context.Context, e *Entry, standing commit.Standing) 
 func (c *Chain) compose(ctx context.Context, d *Draft) *Entry {
 	n := c.state.N + 1
 	id := commit.NewID(ctx, entryName(c.log.dir, c.state.Group, n))
-	e := &Entry{N: n, Group: c.state.Group, ID: id, Kind: d.Kind, Stream: d.Stream, Writer: c.writer, At: d.At,
+	e := &Entry{N: n, Group: c.state.Group, ID: id, Kind: d.Kind, Stream: d.Stream, Writer: c.writer, At: d.At, Listed: cmp.Or(d.Listed, c.state.Listed), Seen: d.Seen,
 		Shards: d.Shards, Blocks: d.Blocks, Release: d.Release, Gap: d.Gap, Compacted: d.Compacted}
+	if e.Seen == nil {
+		e.Seen = c.state.Seen
+	}
 	if e.Stream == "" {
 		e.Stream = c.state.Stream
 	}

@@ -11,6 +11,9 @@ func (e *Entry) check(before int64) error {
 	if err := e.checkKind(); err != nil {
 		return err
 	}
+	if e.Listed < 0 {
+		return broken("its shards were listed at %d", e.Listed)
+	}
 	if e.N == 0 {
 		return broken("it has number 0; the first is 1")
 	}

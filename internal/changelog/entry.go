@@ -36,6 +36,11 @@ type Entry struct {
 	Stream string `json:"stream"` // ARN
 	Writer string `json:"writer"` // the random id of the process that wrote it
 	At     int64  `json:"at"`     // when, by the service's clock
+	// Listed is up to when all shards of the stream were known: those of them that are the group's have begun, or wait for a
+	// parent that it has; µs since 1970, by the service's clock.
+	Listed int64 `json:"listed,omitempty"`
+	// Seen are the last entries of all chains of a log of several, as they were known before the group last asked for a list.
+	Seen []uint64 `json:"seen,omitempty"`
 	// Whole tells that Shards is the state of the whole group, not only of the shards that this entry touches.
 	Whole  bool    `json:"whole,omitempty"`
 	Shards []Shard `json:"shards,omitempty"`

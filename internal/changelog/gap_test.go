@@ -1,6 +1,7 @@
 package changelog
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,9 @@ func TestGapsOfLineages(t *testing.T) {
 		}
 		add(t, b, "a", record(5, 10, "k"))
 		must(t, b.Close("leaf"))
-		appendDraft(t, c, b.Cut())
+		first := b.Cut()
+		first.Listed, first.Seen = 9, []uint64{0, 4}
+		appendDraft(t, c, first)
 		for range before {
 			must(t, b.Tip("b", int64(c.State().N)))
 			appendDraft(t, c, b.Cut())
@@ -47,7 +50,7 @@ func TestGapsOfLineages(t *testing.T) {
 		appendDraft(t, c, next)
 		must(t, b.Begin(Shard{ID: "a"}))
 		appendDraft(t, c, b.Cut())
-		if s := openChain(t, l, "w2").State(); len(s.Shards()) != 1 || s.Shard("a").End != (feed.Position{}) || s.Stream != "arn:stream/2" {
+		if s := openChain(t, l, "w2").State(); len(s.Shards()) != 1 || s.Shard("a").End != (feed.Position{}) || s.Stream != "arn:stream/2" || s.Listed != 9 || !slices.Equal(s.Seen, []uint64{0, 4}) {
 			t.Errorf("a reader has %+v of %s", s.Shards(), s.Stream)
 		}
 		if _, _, err := readAll(t.Context(), l, Range{}); err != nil {

@@ -14,6 +14,8 @@ type State struct {
 	N      uint64 // the last entry; 0 of an empty chain
 	Stream string // ARN, of the last entry
 	Writer string // of the last entry
+	Listed int64  // of the last entry
+	Seen   []uint64
 	shards map[string]*Shard
 }
 
@@ -75,14 +77,14 @@ const SettleMicros = 2_000_000
 
 // Passed tells whether every record of before t (µs since 1970) is in the log, as far as the group's shards are known:
 // each yielded a record of SettleMicros later, or was seen at its open end after t, or is closed and its children have
-// passed. Of a chain that has no shards nothing is known.
+// passed. A chain without shards has passed what it was Listed behind.
 func (s *State) Passed(t int64) bool {
 	for _, shard := range s.shards {
 		if shard.Tip < t && shard.Time < t+SettleMicros && !s.followed(shard) {
 			return false
 		}
 	}
-	return len(s.shards) > 0
+	return len(s.shards) > 0 || s.Listed >= t
 }
 
 // followed tells whether a shard is closed and its children have begun: these are asked themselves.
@@ -206,7 +208,7 @@ func (s *State) starts(e *Entry, now *Shard) error {
 
 // put takes over what an entry says, without a check.
 func (s *State) put(e *Entry) {
-	s.N, s.Stream, s.Writer = e.N, e.Stream, e.Writer
+	s.N, s.Stream, s.Writer, s.Listed, s.Seen = e.N, e.Stream, e.Writer, e.Listed, e.Seen
 	if e.Gap != nil && e.Gap.Stream != "" {
 		clear(s.shards) // the stream before is over, with all that was to come of it
 	}

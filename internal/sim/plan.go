@@ -33,14 +33,15 @@ type Plan struct {
 	Kinesis   bool          `json:"kinesis,omitempty"`
 	Writes    int           `json:"writes"`
 	Keys      int           `json:"keys"`
-	Every     time.Duration `json:"every"`            // the mean pause between two writes
-	Jumps     int           `json:"jumps,omitempty"`  // pauses of 16 to 40 minutes among them
-	Outage    bool          `json:"outage,omitempty"` // all processes are down for more than a day, in the middle of the writes
-	Groups    int           `json:"groups,omitempty"` // of the change log; 0 is 1
-	Shards    int           `json:"shards"`           // at first
-	Splits    int           `json:"splits,omitempty"` // of 100 writes, how many are followed by a shard's end
-	Processes int           `json:"processes"`        // at once; those that replace killed ones are more
-	Kills     int           `json:"kills,omitempty"`  // percent of lives that end so
+	Every     time.Duration `json:"every"`             // the mean pause between two writes
+	Jumps     int           `json:"jumps,omitempty"`   // pauses of 16 to 40 minutes among them
+	Outage    bool          `json:"outage,omitempty"`  // all processes are down for more than a day, in the middle of the writes
+	Groups    int           `json:"groups,omitempty"`  // of the change log; 0 is 1
+	Shards    int           `json:"shards"`            // at first
+	Orphans   bool          `json:"orphans,omitempty"` // the first shards have parents that are gone
+	Splits    int           `json:"splits,omitempty"`  // of 100 writes, how many are followed by a shard's end
+	Processes int           `json:"processes"`         // at once; those that replace killed ones are more
+	Kills     int           `json:"kills,omitempty"`   // percent of lives that end so
 	Freezes   int           `json:"freezes,omitempty"`
 	Call      time.Duration `json:"call"`            // what each call takes at least
 	Rates     map[Fault]int `json:"rates,omitempty"` // percent of calls
@@ -65,6 +66,7 @@ func Draw(seed uint64) Plan {
 		}
 	}
 	p.Outage, p.Groups = r.IntN(8) == 0, []int{1, 1, 1, 3}[r.IntN(4)]
+	p.Orphans = r.IntN(3) == 0
 	return p
 }
 

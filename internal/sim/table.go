@@ -69,7 +69,11 @@ func newTable(w *World) *Table {
 	t := &Table{w: w, r: w.Rand("table", "life", "", 0), items: map[string]int{}, written: make(chan struct{}), dark: make(chan struct{}), light: make(chan struct{})}
 	t.seq = 900 + t.r.IntN(100) // numbers grow by a digit soon
 	for i := range w.Plan.Shards {
-		t.begin(i*space/w.Plan.Shards, (i+1)*space/w.Plan.Shards, 0)
+		var gone []string
+		if w.Plan.Orphans {
+			gone = []string{fmt.Sprintf("shardId-%020d-gone", i)}
+		}
+		t.begin(i*space/w.Plan.Shards, (i+1)*space/w.Plan.Shards, 0, gone...)
 	}
 	return t
 }
