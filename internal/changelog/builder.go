@@ -21,6 +21,9 @@ type Record struct {
 	feed.Position        // above that of the shard's record before
 	Micros        int64  // when it happened, as the service says; the log keeps the running maximum
 	Key           uint64 // KeyHash of its key; 0 when it has none
+	// Running is the running time of a record that is copied from another log, which records that are not copied may have raised;
+	// 0 is what those that were added make it.
+	Running int64
 }
 
 // BuilderOptions are a builder's measures; zero values mean the defaults.
@@ -178,11 +181,15 @@ func (b *Builder) Add(shard string, r Record) error {
 	if !l.before(r.Position) || l.shard.Closed {
 		return fault.New(fault.Bug, "record %v of shard %s comes behind %s.%d, or behind its end", r.Position, shard, l.lastSeq, l.lastSub)
 	}
+	running := max(l.shard.Time, r.Micros, r.Running)
+	if l.block.Records > 0 && running > max(l.block.To, r.Micros) {
+		b.seal(l) // what raised it is not in the block, whose readers count from its first record on
+	}
 	if err := b.append(l, &r); err != nil {
 		return err
 	}
 	l.lastSeq, l.lastSub = append(l.lastSeq[:0], r.Seq...), r.Sub
-	l.shard.Time = max(l.shard.Time, r.Micros)
+	l.shard.Time, l.block.Last = running, feed.Position{}
 	if l.block.Records == 1 {
 		l.block.First, l.block.From = feed.Position{Seq: feed.Number(strings.Clone(string(r.Seq))), Sub: r.Sub}, l.shard.Time
 	}
@@ -256,7 +263,7 @@ func (b *Builder) seal(l *lane) {
 		return
 	}
 	l.block.Shard, l.block.Bytes = l.index, int64(len(l.lines))
-	if l.shard.ID != "" {
+	if l.shard.ID != "" && l.block.Last.IsZero() {
 		l.block.Last = l.position()
 	}
 	s := &sealed{block: l.block}
@@ -311,6 +318,35 @@ func (b *Builder) Tip(shard string, at int64) error {
 		l.shard.Tip = max(l.shard.Tip, at)
 	}
 	return err
+}
+
+// Advance tells that a shard stands in another log where s says, when all of it that is copied was added: nothing of it goes back. Total
+// and Records of s are of that log, and do not count.
+func (b *Builder) Advance(s *Shard) error {
+	l := b.lanes[s.ID]
+	if l == nil {
+		return fault.New(fault.Bug, "shard %s has not begun", s.ID)
+	}
+	at := l.position()
+	moved := s.End.Compare(at)
+	if moved < 0 {
+		return fault.New(fault.Bug, "shard %s goes back from %v to %v", s.ID, at, s.End)
+	}
+	if moved == 0 && s.Time <= l.shard.Time && s.Tip <= l.shard.Tip && s.Closed == l.shard.Closed && len(s.Children) == len(l.shard.Children) {
+		return nil
+	}
+	b.touch(l)
+	if moved > 0 {
+		if l.block.Records > 0 && l.block.Last.IsZero() {
+			l.block.Last = at
+		}
+		l.lastSeq, l.lastSub = []byte(s.End.Seq), s.End.Sub
+	}
+	l.shard.Time, l.shard.Tip = max(l.shard.Time, s.Time), max(l.shard.Tip, s.Tip)
+	if s.Closed {
+		return b.Close(s.ID, s.Children...)
+	}
+	return nil
 }
 
 // Full tells that the draft is to be cut before another record is added.
@@ -427,5 +463,6 @@ type Draft struct {
 	Release   *ReleaseNote
 	Gap       *GapNote
 	Compacted *CompactedNote
+	Through   uint64 // as of Entry
 	body      []byte
 }

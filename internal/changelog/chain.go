@@ -150,7 +150,7 @@ func (c *Chain) compose(ctx context.Context, d *Draft) *Entry {
 	n := c.state.N + 1
 	id := commit.NewID(ctx, entryName(c.log.dir, c.state.Group, n))
 	e := &Entry{N: n, Group: c.state.Group, ID: id, Kind: d.Kind, Stream: d.Stream, Writer: c.writer, At: d.At, Listed: cmp.Or(d.Listed, c.state.Listed), Seen: d.Seen,
-		Shards: d.Shards, Blocks: d.Blocks, Release: d.Release, Gap: d.Gap, Compacted: d.Compacted}
+		Shards: d.Shards, Blocks: d.Blocks, Release: d.Release, Gap: d.Gap, Compacted: d.Compacted, Through: max(d.Through, c.state.Through)}
 	if e.Seen == nil {
 		e.Seen = c.state.Seen
 	}

@@ -9,6 +9,8 @@
 // A Builder gathers records into compressed blocks beside the caller, and its draft becomes an entry when a Chain appends
 // it. It knows where shards stand behind what was added, so that the next draft grows while one is being put.
 //
+// A log may hold a part of another (Info.Part); a Copier writes it, and whoever wants all that happened refuses it.
+//
 // Packages capture, delivery and above may use it; it imports feed, commit, blob, item and fault.
 //
 //	log, err := changelog.Create(ctx, bucket, "orders.log", changelog.Info{Stream: arn, Groups: 1})

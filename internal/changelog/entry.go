@@ -45,6 +45,8 @@ type Entry struct {
 	Whole  bool    `json:"whole,omitempty"`
 	Shards []Shard `json:"shards,omitempty"`
 	Blocks []Block `json:"blocks,omitempty"`
+	// Through is, in a log that holds a part of another, the entry of that one up to which all is in this one, this entry included.
+	Through uint64 `json:"through,omitempty"`
 
 	Fence     *FenceNote     `json:"fence,omitempty"`
 	Release   *ReleaseNote   `json:"release,omitempty"`
@@ -124,6 +126,9 @@ type CompactedNote struct {
 	// More tells that other entries with final states of the same gap follow: the one without it heals the gap.
 	More bool `json:"more,omitempty"`
 }
+
+// Meets tells whether states of the window may be of a time in (from, to].
+func (c *CompactedNote) Meets(from, to int64) bool { return c.From <= to && c.To > from }
 
 // Heals tells whether an entry is the last of those that stand for a gap.
 func (e *Entry) Heals(gap uint64) bool {

@@ -34,7 +34,7 @@ func ParseName(name string) (o Object, ok bool) {
 	return o, o.Level > 0 || o.N > 0 // entries count from 1
 }
 
-// Log opens the log that o is of for Entry, Part and IndexObject alone, without what the log says of itself, which may be damaged or
+// Log opens the log that o is of for Entry, ReadPart and IndexObject alone, without what the log says of itself, which may be damaged or
 // elsewhere.
 func (o Object) Log(b blob.Bucket) (*Log, error) {
 	zip, err := newZipper()
@@ -50,8 +50,8 @@ func (l *Log) Entry(ctx context.Context, group uint32, n uint64) (*Entry, error)
 	return f.entry, nil
 }
 
-// Part reads block i of an entry, checked against damage.
-func (l *Log) Part(ctx context.Context, e *Entry, i int) (*Part, error) {
+// ReadPart reads block i of an entry, checked against damage.
+func (l *Log) ReadPart(ctx context.Context, e *Entry, i int) (*Part, error) {
 	load := (&Range{}).want(step{fetched: &fetched{entry: e}})
 	load.batch.Parts = load.batch.Parts[i : i+1]
 	if _, err := l.loadBlocks(ctx, load); err != nil {

@@ -53,7 +53,7 @@ func TestEntryAlone(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		for i := range e.Blocks {
-			p, err := l.Part(t.Context(), e, i)
+			p, err := l.ReadPart(t.Context(), e, i)
 			if err == nil {
 				var records []byte
 				records, err = p.Records(nil)

@@ -16,7 +16,9 @@ type State struct {
 	Writer string // of the last entry
 	Listed int64  // of the last entry
 	Seen   []uint64
-	shards map[string]*Shard
+	// Through is that of the last entry, in a log that holds a part of another.
+	Through uint64
+	shards  map[string]*Shard
 }
 
 func newState(group uint32) *State { return &State{Group: group, shards: map[string]*Shard{}} }
@@ -115,6 +117,9 @@ func (s *State) next(e *Entry) (*State, error) {
 	if s.N > 0 && e.Stream != s.Stream && e.Kind != Gap {
 		return nil, broken("it is of stream %s, the entry before of %s, and no gap is told", e.Stream, s.Stream)
 	}
+	if e.Through < s.Through {
+		return nil, broken("it holds another log up to entry %d; the entry before it to %d", e.Through, s.Through)
+	}
 	for i := range e.Shards {
 		if err := s.follows(e, &e.Shards[i]); err != nil {
 			return nil, err
@@ -208,7 +213,7 @@ func (s *State) starts(e *Entry, now *Shard) error {
 
 // put takes over what an entry says, without a check.
 func (s *State) put(e *Entry) {
-	s.N, s.Stream, s.Writer, s.Listed, s.Seen = e.N, e.Stream, e.Writer, e.Listed, e.Seen
+	s.N, s.Stream, s.Writer, s.Listed, s.Seen, s.Through = e.N, e.Stream, e.Writer, e.Listed, e.Seen, e.Through
 	if e.Gap != nil && e.Gap.Stream != "" {
 		clear(s.shards) // the stream before is over, with all that was to come of it
 	}

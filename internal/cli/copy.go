@@ -232,8 +232,8 @@ func (f *copyFlags) addOutput(cmd *cobra.Command) {
 	f.steps.add(cmd)
 }
 
-// addFiles adds what is said of files.
-func (f *copyFlags) addFiles(cmd *cobra.Command) {
+// addFiles adds what is said of files, which may have more forms than those of items.
+func (f *copyFlags) addFiles(cmd *cobra.Command, more ...string) {
 	p := cmd.Flags()
 	p.StringVar(&f.set.Form, "format", "parquet", "parquet, dynamodb-json or ion (the layout of a native export), json or csv")
 	p.StringVar(&f.set.Compression, "compression", "", "parquet: zstd, snappy, gzip, none; json and csv: gzip, zstd, none (default: zstd; gzip)")
@@ -248,7 +248,7 @@ func (f *copyFlags) addFiles(cmd *cobra.Command) {
 	p.BoolVar(&f.set.CSV.FormulaSafe, "formula-safe", false, "csv: put ' in front of text that a spreadsheet would run")
 	p.StringSliceVar(&f.set.CSV.Columns, "columns", nil, "csv: the columns, in order (default: every attribute seen)")
 	f.objects.add(cmd)
-	choices(cmd, "format", source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV)
+	choices(cmd, "format", append([]string{source.Parquet, source.DynamoDBJSON, source.Ion, source.JSON, source.CSV}, more...)...)
 	choices(cmd, "compression", "zstd", "snappy", "gzip", "none")
 	choices(cmd, "on-new", "evolve", "extra", "fail")
 	choices(cmd, "csv-cells", "typed", "ddbjson")

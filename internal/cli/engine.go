@@ -211,6 +211,8 @@ func (a *app) showEnd(p *plan.Plan, address string, end plan.End) error {
 		return a.showRestore(end.Report)
 	case "replay":
 		return a.showReplay(end.Report)
+	case "replay-log":
+		return a.showReplayLog(end.Report)
 	case "archive-where":
 		return a.showMove(end.Report)
 	case "reconcile":

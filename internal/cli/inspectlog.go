@@ -70,6 +70,9 @@ func (a *app) showChangeLog(r job.LogRecord) {
 		of = "of a Kinesis stream"
 	}
 	a.line("change log", "%s, format %d, since %s", of, r.Version, instant(r.Created))
+	if r.Part != nil {
+		a.line("holds", "%s", r.Part)
+	}
 	if r.Table != "" {
 		a.line("table", "%s, keys %s", r.Table, keysLine(&r.Keys))
 	}
@@ -168,6 +171,9 @@ func (a *app) showEntry(r job.LogEntryRecord) {
 	a.line("entry", "%d of group %d: %s", r.N, r.Group, r.Kind)
 	a.line("written", "%s by %s, write id %s", micros(r.At), r.Writer, r.WriteID)
 	a.line("stream", "%s", r.Stream)
+	if r.Through > 0 {
+		a.line("through", "entry %d of the log that it is a part of", r.Through)
+	}
 	a.line("records", "%s in %d blocks%s", countText(int64(r.Records)), r.Blocks, spanText(r.From, r.To))
 	a.line("size", "%s", bytesText(r.Size))
 	switch {

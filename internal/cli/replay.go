@@ -51,7 +51,7 @@ func (a *app) replayCommand() *cobra.Command {
 	var ofTables, ofFiles []string // flags
 	cmd := &cobra.Command{
 		Use:   "replay LOG dynamodb://TABLE|DEST",
-		Short: "a window of a change log, or dead letters → a table, forward or reverted; or files",
+		Short: "a window of a change log, or dead letters → a table, forward or reverted; or files, or another log",
 		Long: `replay writes what the changes of a window come to: each key's last state once, put or deleted, below a budget of write units; with
 --every each change in order. Then it reads every key back, strongly, and compares: what differs (others wrote since) is listed in a file.
 Which changes are meant --from, --to, --key, --op and --where say; first it tells what they come to, and at a terminal asks.
@@ -72,6 +72,11 @@ Into DEST, a folder, each change of the window becomes a row of files of any for
 whether a row is what happened in front of the item (changes), the item as it became (new; deletions give none), or both
 images with the key apart.
 
+With --format log DEST is another change log, which holds the records of the window as they stand, and says so: it is a part of the first,
+with its gaps and what stands for them. It can be inspected and replayed; what wants all that happened (restore --log, archive --reconcile, follow) refuses
+it. The flags of objects, --yes and those of a job go with it, and --target-size, which is of an entry's records there (32MiB, and no more). The same command goes on
+where the part ends.
+
 --step and --steps are for the changes, in front of all that: what becomes of keys and images, which changes are dropped. Into a table the key stays.
 
 Of a file of dead letters (its name ends in .dead) the items are tried again, as import does.
@@ -82,12 +87,16 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
   dynaferry replay s3://lake/orders.log dynamodb://Orders --from -2h --to -90m --revert --dry-run
   dynaferry replay s3://lake/orders.log dynamodb://Orders --key '{"order":{"S":"o-1"}}' --every --newer version
   dynaferry replay s3://lake/orders.log s3://lake/orders-of-may --from 2026-05-01T00:00:00Z --to 2026-06-01T00:00:00Z --images new --step 'drop card'
+  dynaferry replay s3://lake/orders.log s3://lake/deletions.log --format log --op delete --storage-class STANDARD_IA
   dynaferry replay s3://lake/orders/_dynaferry/dead-letters/1f2e…-000000-00000.dead dynamodb://Orders --newer version`,
 		Args: args(2, "a log and a destination"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			var err error
 			if wish.Log, err = window.spec(); err != nil {
 				return err
+			}
+			if files.set.Form == formLog {
+				return a.replayLog(cmd, given[0], given[1], wish, &files, append(ofTables, ofFiles...))
 			}
 			if !strings.HasPrefix(given[1], "dynamodb://") {
 				if err := without(cmd, ofTables, "%s is no table", given[1]); err != nil {
@@ -135,7 +144,8 @@ Exit codes: 0 done and proven, 1 the log is damaged, 2 usage, 3 done but some ch
 	window.add(cmd)
 	files.steps.add(cmd)
 	ofFiles = added(cmd, func() {
-		files.addFiles(cmd)
+		files.addFiles(cmd, formLog)
+		f.Lookup("format").Usage += "; or log: another change log"
 		f.StringVar(&files.set.Into, "into", job.IntoFail, "of files: what an existing destination means: fail, append, replace or replace-partitions")
 		f.Var(text(&images, string(row.Changes)), "images", "of files: what becomes a row: changes (what happened, and the item), new (items as they became) or both (images apart)")
 		choices(cmd, "into", job.IntoFail, job.IntoAppend, job.IntoReplace, job.IntoReplacePartitions)
@@ -202,6 +212,68 @@ func (a *app) replayFiles(cmd *cobra.Command, from, to string, log source.LogSpe
 		return err
 	}
 	return a.run(cmd.Context(), env, r, a.showCopy)
+}
+
+// formLog is what --format says of a destination that is a change log.
+const formLog = "log"
+
+// replayLog is replay into another log; flags are those of the other destinations.
+func (a *app) replayLog(cmd *cobra.Command, from, to string, wish job.ReplayWish, f *copyFlags, flags []string) error {
+	scratch := &cobra.Command{}
+	heeded := append(added(scratch, func() { new(objectFlags).add(scratch) }), "format", "target-size", "yes")
+	flags = slices.DeleteFunc(flags, func(flag string) bool { return slices.Contains(heeded, flag) })
+	for _, of := range []struct {
+		flags []string
+		why   string
+	}{{flags, "%s is to be a change log"}, {[]string{"step", "steps"}, "%s is to be a change log, whose records are as the stream gave them"},
+		{[]string{"accept-compacted"}, "%s gets what the log has: gaps, and what stands for them"}} {
+		if err := without(cmd, of.flags, of.why, to); err != nil {
+			return err
+		}
+	}
+	switch {
+	case strings.HasPrefix(to, "dynamodb://"):
+		return usage("--format log: %s is a table", to)
+	case strings.HasSuffix(from, source.DeadSuffix):
+		return fault.Hint(usage("%s holds dead letters, which are no changes; their items are tried again with a table", from), "dynaferry replay %s dynamodb://TABLE", from)
+	}
+	set := job.ReplayLog{Dest: to}
+	var err error
+	if set.Objects, err = f.objects.settings(); err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("target-size") {
+		if set.EntryBytes, err = parseBytes(f.target); err != nil || set.EntryBytes < 1 {
+			return usage("--target-size %q: it is a size, 1B or more", f.target)
+		}
+	}
+	env, err := a.env()
+	if err != nil {
+		return err
+	}
+	r, err := job.NewReplayLog(cmd.Context(), env, from, wish.Log, set, wish.Yes)
+	if err != nil {
+		return err
+	}
+	return a.run(cmd.Context(), env, r, a.showReplayLog)
+}
+
+// showReplayLog prints what a part of a log holds.
+func (a *app) showReplayLog(raw []byte) error {
+	var r job.ReplayLogReport
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.New(fault.Corrupt, "report: %w", err)
+	}
+	if a.flags.json {
+		return a.printJSON(a.out, json.RawMessage(raw))
+	}
+	a.head("%s", r.Log)
+	a.line("part of", "%s", r.Of)
+	a.line("records", "%s in %s entries, %s", countText(int64(r.Records)), countText(int64(r.Entries)), bytesText(r.Bytes))
+	if r.Gaps > 0 {
+		a.line("gaps", "%d, %d of them not healed", r.Gaps, r.Open)
+	}
+	return nil
 }
 
 // retry is replay of dead letters: an import of their items.

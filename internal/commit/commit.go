@@ -39,6 +39,7 @@ const DeadlineDefault = 2 * time.Minute
 type Result struct {
 	Won  bool            // our bytes stand under the name
 	Body json.RawMessage // the body that stands: ours, or the winner's
+	ID   string          // the write id of what stands: it tells the object from all others, wherever a copy of it lies
 }
 
 type envelope struct {
@@ -86,7 +87,7 @@ func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Opti
 	if err != nil {
 		return Result{}, err
 	}
-	found := envelope{Body: bodyOf(data)}
+	found := envelope{WriteID: id.String(), Body: bodyOf(data)}
 	won, err := decide(ctx, b, name, data, "application/json", id, opts, func(ctx context.Context) (bool, error) {
 		there, err := read(ctx, b, name)
 		if err == nil {
@@ -97,7 +98,7 @@ func Put(ctx context.Context, b blob.Bucket, name string, body []byte, opts Opti
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Won: won, Body: found.Body}, nil
+	return Result{Won: won, Body: found.Body, ID: found.WriteID}, nil
 }
 
 // decide sends data under name, if absent, until it is known who won. found reads what stands there and tells whether it is
@@ -148,8 +149,14 @@ func decide(ctx context.Context, b blob.Bucket, name string, data []byte, conten
 
 // Read returns the body of the decision under name. blob.ErrNotFound when nothing stands there (yet).
 func Read(ctx context.Context, b blob.Bucket, name string) (json.RawMessage, error) {
+	r, err := Find(ctx, b, name)
+	return r.Body, err
+}
+
+// Find is Read that also tells the write id, as Put does when another won.
+func Find(ctx context.Context, b blob.Bucket, name string) (Result, error) {
 	e, err := read(ctx, b, name)
-	return e.Body, err
+	return Result{Body: e.Body, ID: e.WriteID}, err
 }
 
 // Publish makes a staged data file visible under its final name, if absent, and tells its own earlier or parallel

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dynaferry/internal/item"
+	"dynaferry/internal/row"
 	"dynaferry/internal/source"
 	"dynaferry/internal/world"
 )
@@ -233,6 +234,16 @@ func killScenarios(t *testing.T, endpoint string) []scenario {
 	must(t, replay(in("became"), became...)...)
 	list = append(list, scenario{name: "replay into files", suffix: ".json.gz", points: 15, rows: n, want: printOf(t, w, source.Spec{Address: in("became")}),
 		args: func(at place) []string { return replay(at.dest, became...) }})
+	// Another log, of several entries and two chains, whose own tails are all that says how far it is.
+	grouped, puts := in("grouped.log"), &source.LogSpec{Images: row.Changes, Ops: []string{source.OpPut}}
+	must(t, "follow", table("Logged"), "--log", grouped, "--groups", "2", "--exit-when-idle", "300ms")
+	list = append(list, scenario{name: "replay into a log", points: 25, want: printOf(t, w, source.Spec{Address: grouped, Log: puts}),
+		args: func(at place) []string {
+			return []string{"replay", grouped, filepath.Join(at.dir, "part"), "--format", "log", "--op", "put", "--target-size", "16KiB", "--workers", "1", "--state", at.state}
+		},
+		made: func(at place) (source.Spec, error) {
+			return source.Spec{Address: filepath.Join(at.dir, "part"), Log: puts}, nil
+		}})
 	list = append(list, overlayScenarios(t, in("overlay"))...)
 	list = append(list, backupScenarios(t, in("backup"), table)...)
 	tablesOf = table

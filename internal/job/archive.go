@@ -103,7 +103,7 @@ func allRegions(ctx context.Context, env *Env, wish ArchiveWish) error {
 	regions := t.Definition.ReplicaRegions()
 	followed := map[string]bool{}
 	for _, address := range wish.ReplicaLogs {
-		src, err := source.Open(ctx, env.World, source.Spec{Address: address, Log: &source.LogSpec{Found: true}})
+		src, err := source.Open(ctx, env.World, source.Spec{Address: address, Log: &source.LogSpec{Found: true, Whole: true}})
 		if err != nil {
 			return fmt.Errorf("--replica-log: %w", err)
 		}

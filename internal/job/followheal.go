@@ -122,6 +122,10 @@ func (h *heal) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if h.log.Part != nil {
+		return fault.Hint(fault.New(fault.User, "%s holds %s: it is healed by that", h.log.URL(), h.log.Part),
+			"dynaferry follow %s %s --heal; then the same replay goes on with the part", h.table, h.log.Part.Log)
+	}
 	if h.log.Table != "" && h.log.Table != h.table.Host {
 		return fault.New(fault.User, "%s is the log of the table %s, not of %s", h.log.URL(), h.log.Table, h.table.Host)
 	}

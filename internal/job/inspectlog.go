@@ -326,7 +326,7 @@ func (i *inspection) logEntry(l *changelog.Log, o changelog.Object) error {
 		if r.Block.Shard >= 0 {
 			r.ID = e.Shards[r.Block.Shard].ID
 		}
-		p, err := l.Part(i.ctx, e, n)
+		p, err := l.ReadPart(i.ctx, e, n)
 		if err == nil {
 			_, err = p.Records(nil)
 		}

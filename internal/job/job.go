@@ -205,6 +205,8 @@ func New(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 		return newReconcile(env, st, p)
 	case verbReplayFiles:
 		return newCopy(env, st, p)
+	case verbReplayLog:
+		return newReplayLog(env, st, p)
 	case verbReplay:
 		return newReplay(env, st, p)
 	}

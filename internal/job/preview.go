@@ -37,7 +37,8 @@ func Look(ctx context.Context, r *Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Type: "preview", Verb: strings.TrimSuffix(strings.TrimSuffix(r.Spec.Verb, "-native"), "-where"), Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
+	verb, _, _ := strings.Cut(r.Spec.Verb, "-") // what it does it with is not the user's word
+	p := &Preview{Type: "preview", Verb: verb, Destination: r.Destination, State: r.StateAddress, Tasks: len(tasks), Exact: true}
 	var names []string
 	for _, src := range r.sources {
 		info := src.Info()

@@ -130,7 +130,7 @@ func NewReconcile(ctx context.Context, env *Env, base source.Spec, set Reconcile
 		return nil, err
 	}
 	j.set.Keys, j.set.Buckets = j.table.table.desc.Keys, bucketsFor(max(src.Info().Items, 0))
-	for _, look := range []source.Spec{{Address: j.set.Log, Log: &source.LogSpec{Found: true}}, {Address: j.set.Archive}} { // early, before hours of reading
+	for _, look := range []source.Spec{{Address: j.set.Log, Log: &source.LogSpec{Found: true, Whole: true}}, {Address: j.set.Archive}} { // early, before hours of reading
 		if _, err := source.Open(ctx, env.World, look); err != nil {
 			return nil, err
 		}
@@ -483,7 +483,7 @@ func (j *reconcileJob) evidenceRound(ctx context.Context, c *plan.Committing, se
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	window := source.LogSpec{AcceptCompacted: set.AcceptCompacted}
+	window := source.LogSpec{AcceptCompacted: set.AcceptCompacted, Whole: true}
 	if shows := base.Info().Shows; shows != nil {
 		window.From = shows.Start.Add(-overlap)
 	}

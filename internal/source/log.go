@@ -61,6 +61,8 @@ type LogSpec struct {
 	Deleted bool `json:"deleted,omitempty"`
 	// Images makes the source one of items likewise: rows that tell the changes.
 	Images row.Images `json:"images,omitempty"`
+	// Whole refuses a log that holds only a part of another: what is missing from it would be taken for what did not happen.
+	Whole bool `json:"whole,omitempty"`
 	// Found tells that the window was found and checked when the plan was made: whoever opens the spec again has units.
 	Found bool `json:"found,omitempty"`
 }
@@ -81,6 +83,7 @@ type LogInfo struct {
 	View    feed.View
 	Kinesis bool
 	Spans   []LogSpan // by group: all entries that were looked at
+	Copies  []LogCopy // by group: what a log that holds this part of it is made of
 	// Gaps names what is missing in the window, and Compacted what stands for it.
 	Gaps      []string
 	Compacted []string
@@ -127,6 +130,9 @@ func openLog(ctx context.Context, w *world.World, at world.Address, spec Spec) (
 		return nil, err
 	}
 	l := s.log
+	if l.Part != nil && wish.Whole {
+		return nil, fault.Hint(fault.New(fault.User, "%s holds %s: what else happened is not in it", at, l.Part), "name the log that it is a part of")
+	}
 	s.spec.Kind = KindIncremental
 	s.info = Info{Kind: KindIncremental, Form: DynamoDBJSON, URL: at.String(), Bytes: 0, Log: &LogInfo{Table: l.Table, Region: RegionOf(l.Stream), View: l.View, Kinesis: l.Kinesis}}
 	if wish.items() {
@@ -238,6 +244,9 @@ func (s *log) find(ctx context.Context, w *Window) error {
 	if from >= to {
 		return fault.New(fault.User, "the window ends at %s, before it begins at %s", stamp(o.To), stamp(o.From))
 	}
+	if err := s.within(from, to); err != nil {
+		return err
+	}
 	for group := range s.log.Groups {
 		if err := s.findGroup(ctx, w, group, from, to); err != nil {
 			return err
@@ -252,6 +261,19 @@ func (s *log) find(ctx context.Context, w *Window) error {
 		return fault.Hint(fault.New(fault.Conflict, "%s: records of the window are missing (%s); %s", s.at, strings.Join(info.Gaps, "; "), what), "%s", hint)
 	}
 	s.info.Warnings = append(s.info.Warnings, s.info.Log.Gaps...)
+	return nil
+}
+
+// within refuses a window that is not in the part of another log that the log holds, and tells that it is one.
+func (s *log) within(from, to int64) error {
+	if s.log.Part == nil {
+		return nil
+	}
+	least, most := s.log.Part.Bounds()
+	if !s.spec.Log.From.IsZero() && from < least || !s.spec.Log.To.IsZero() && to > most {
+		return fault.Hint(fault.New(fault.User, "%s holds %s: the window is not all in it", s.at, s.log.Part), "choose --from and --to within it, or name the log that it is a part of")
+	}
+	s.info.Warnings = append(s.info.Warnings, fmt.Sprintf("%s holds %s", s.at, s.log.Part))
 	return nil
 }
 
@@ -274,6 +296,7 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		}
 	}
 	span := LogSpan{Group: group, First: first, Last: last, From: from, To: to}
+	whole := LogCopy{LogSpan: span}
 	gaps := map[uint64]gapped{} // by entry
 	unit, size := span, int64(0)
 	add := func(n uint64) {
@@ -295,6 +318,11 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		if size >= unitBytes {
 			add(b.N)
 		}
+		if !passed {
+			whole.Last = b.N
+		} else if b.Compacted != nil && b.Compacted.Meets(from, to) {
+			whole.Heals = append(whole.Heals, b.N)
+		}
 		// Behind the end of the window only what heals a gap of it is of interest.
 		if passed = passed || to < math.MaxInt64 && b.State.Passed(to+1); passed && (len(gaps) == 0 || !o.AcceptCompacted) {
 			span.Last = b.N
@@ -313,6 +341,7 @@ func (s *log) findGroup(ctx context.Context, w *Window, group uint32, from, to i
 		add(span.Last)
 	}
 	s.info.Log.Spans = append(s.info.Log.Spans, span)
+	s.info.Log.Copies = append(s.info.Log.Copies, whole)
 	return nil
 }
 
@@ -350,7 +379,7 @@ func (s *log) note(b *changelog.Batch, gaps map[uint64]gapped, from, to int64, p
 		}
 		gaps[b.N] = open
 		info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d is a gap: %s", b.N, b.Group, b.Gap.Reason))
-	case b.Compacted != nil && b.Compacted.From <= to && b.Compacted.To > from:
+	case b.Compacted != nil && b.Compacted.Meets(from, to):
 		if _, known := gaps[b.Compacted.Gap]; !known {
 			info.Gaps = append(info.Gaps, fmt.Sprintf("entry %d of group %d stands for the gap of entry %d", b.N, b.Group, b.Compacted.Gap))
 		}

@@ -34,7 +34,9 @@ func (s *files) addLog(ctx context.Context, w *world.World, o Overlay) error {
 	if wish.FromText == "" {
 		wish.FromText = from.Add(-logOverlap).UTC().Format(time.RFC3339Nano)
 	}
-	opened, err := Open(ctx, w, Spec{Address: o.Address, Log: &wish})
+	whole := wish
+	whole.Whole = true // which is no part of the plan
+	opened, err := Open(ctx, w, Spec{Address: o.Address, Log: &whole})
 	if err != nil {
 		return err
 	}

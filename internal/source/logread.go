@@ -3,11 +3,10 @@ package source
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 
 	"dynaferry/internal/changelog"
@@ -37,14 +36,28 @@ func (s *log) open(ctx context.Context, u Unit, o ReadOptions) (*logStream, erro
 	if u.Log == nil {
 		return nil, fault.New(fault.Corrupt, "unit %d is of no log", u.Order)
 	}
-	r := changelog.Range{Group: u.Log.Group, First: u.Log.First, Last: u.Log.Last, From: u.Log.From}
-	if u.Log.To != 1<<63-1 {
-		r.To = u.Log.To + 1
+	st, err := s.begin(ctx, *u.Log, o)
+	if err == nil {
+		st.next, st.stop = iter.Pull2(s.log.Read(ctx, s.blocks(*u.Log)))
+	}
+	return st, err
+}
+
+// blocks are those of a span that may have records that are meant.
+func (s *log) blocks(span LogSpan) changelog.Range {
+	r := changelog.Range{Group: span.Group, First: span.First, Last: span.Last, From: span.From}
+	if span.To != math.MaxInt64 {
+		r.To = span.To + 1
 	}
 	if s.key != nil {
 		r.Key = changelog.KeyHash(s.key)
 	}
-	st := &logStream{ctx: ctx, log: s, span: *u.Log, rejects: o.Rejects}
+	return r
+}
+
+// begin makes a stream of a span, to which somebody gives entries.
+func (s *log) begin(ctx context.Context, span LogSpan, o ReadOptions) (*logStream, error) {
+	st := &logStream{ctx: ctx, log: s, span: span, rejects: o.Rejects, stop: func() {}}
 	if s.filter != nil {
 		if err := st.start(s.filter, "--where: ", step.Env{}); err != nil {
 			return nil, err
@@ -59,7 +72,6 @@ func (s *log) open(ctx context.Context, u Unit, o ReadOptions) (*logStream, erro
 			return nil, err
 		}
 	}
-	st.next, st.stop = iter.Pull2(s.log.Read(ctx, r))
 	return st, nil
 }
 
@@ -79,8 +91,8 @@ type logStream struct {
 	line    int64  // records of the entry before
 
 	page   feed.Page
-	parser ddbjson.Parser
 	key    []byte
+	others func(line int) // takes the records of the window that are no changes; nil leaves them out
 
 	ctx     context.Context // of Read: the steps'
 	passes  []changePass    // what changes go through, one after another
@@ -171,12 +183,7 @@ func (st *logStream) ReadChanges(b *item.Changes) error {
 		if err != nil {
 			return err
 		}
-		if st.part.Source == nil {
-			err = st.compacted(b, lines)
-		} else {
-			err = st.records(b, lines)
-		}
-		if err != nil {
+		if err := st.parse(b, lines); err != nil {
 			return fault.At(err, fault.Place{File: st.place()})
 		}
 		b.File, b.FirstLine = st.place(), st.line+1
@@ -218,93 +225,67 @@ func (st *logStream) Read(b *item.Batch) error {
 	}
 }
 
-// records parses lines as the service's replies have them.
-func (st *logStream) records(b *item.Changes, lines []byte) error {
+// parse makes changes of lines: those of the window that are wanted. Final states of a compacted entry are of a stretch of time, in no
+// order: each counts as of just before the second of its write, so that a record of that second beats it.
+func (st *logStream) parse(b *item.Changes, lines []byte) error {
 	page := &st.page
 	page.Items = b.Batch // whose memory is used again
-	var err error
-	if st.log.log.Kinesis {
-		if page.Items.Src, err = appendKinesis(page.Items.Src[:0], lines); err == nil {
-			err = ddbjson.ParseShardRecords(page)
-		}
-	} else {
-		page.Items.Src = appendStreams(page.Items.Src[:0], lines)
-		err = ddbjson.ParseRecords(page)
-	}
+	page.Items.Src = item.GrowSlack(append(page.Items.Src[:0], lines...))
+	err := ddbjson.ParseLogRecords(page, st.foreign)
 	b.Batch = page.Items
 	if err != nil {
 		return fault.As(fault.Corrupt, err)
 	}
 	for i := range page.Records {
 		r := &page.Records[i]
-		at := r.Micros
-		if st.running = max(st.running, r.Micros); !st.log.log.Kinesis {
-			at = st.running
-		}
-		if r.Event == 0 || at <= st.span.From || at > st.span.To {
-			continue
-		}
-		c := item.Change{Key: r.Keys, New: r.New, Old: r.Old, Micros: at, Line: uint32(i), Service: r.Service && r.Event == feed.Remove}
-		if st.wants(b, c, r) {
-			b.List = append(b.List, c)
+		at, inside := st.when(r)
+		switch {
+		case r.Event == 0 && st.part.Source == nil:
+			return fault.New(fault.Corrupt, "a final state without keys: %.100q", r.Raw)
+		case !inside:
+		case r.Event != 0:
+			c := item.Change{Key: r.Keys, New: r.New, Old: r.Old, Micros: at, Line: uint32(i), Service: r.Service && r.Event == feed.Remove}
+			if st.wants(b, c, r) {
+				b.List = append(b.List, c)
+			}
+		case st.others != nil:
+			st.others(i)
 		}
 	}
 	return nil
 }
 
-// appendStreams makes a reply of GetRecords of lines.
-func appendStreams(dst, lines []byte) []byte {
-	dst = append(dst, `{"Records":[`...)
-	for line := range changelog.Lines(lines) {
-		dst = append(append(dst, line...), ',')
+// foreign takes a line that cannot be read as a record. Of a Kinesis stream it is one that somebody else wrote, and no change; of others it is
+// damage.
+func (st *logStream) foreign(r codec.Reject) error {
+	if !st.log.log.Kinesis || st.part.Source == nil {
+		return r.Err
 	}
-	return item.GrowSlack(append(bytes.TrimSuffix(dst, []byte{','}), `]}`...))
+	at, err := changelog.PositionOf(r.Raw)
+	if err == nil {
+		st.page.Records = append(st.page.Records, feed.Record{Position: at, Keys: item.NoImage, New: item.NoImage, Old: item.NoImage})
+	}
+	return err
 }
 
-// appendKinesis makes a reply of Kinesis of lines.
-func appendKinesis(dst, lines []byte) ([]byte, error) {
-	dst = append(dst, `{"Records":[`...)
-	for line := range changelog.Lines(lines) {
-		var record struct {
-			Kinesis struct {
-				SequenceNumber json.RawMessage `json:"sequenceNumber"`
-				PartitionKey   json.RawMessage `json:"partitionKey"`
-			} `json:"kinesis"`
-			Data json.RawMessage `json:"data"`
-		}
-		if err := json.Unmarshal(line, &record); err != nil {
-			return dst, fault.New(fault.Corrupt, "a record is no JSON: %w", err)
-		}
-		if len(record.Data) == 0 { // no JSON, so none of DynamoDB's
-			continue
-		}
-		dst = fmt.Appendf(dst, `{"SequenceNumber":%s,"PartitionKey":%s,"Data":"`, record.Kinesis.SequenceNumber, record.Kinesis.PartitionKey)
-		dst = append(base64.StdEncoding.AppendEncode(dst, record.Data), `"},`...)
+// when tells the time of a record, and whether it is inside the window.
+func (st *logStream) when(r *feed.Record) (at int64, inside bool) {
+	if st.part.Source == nil {
+		return max(r.Micros, st.part.From)/1e6*1e6 - 1, true
 	}
-	return item.GrowSlack(append(bytes.TrimSuffix(dst, []byte{','}), `]}`...)), nil
+	st.running = max(st.running, r.Micros)
+	if at = st.running; st.log.log.Kinesis && r.Event != 0 {
+		at = r.Micros
+	}
+	return at, at > st.span.From && at <= st.span.To
 }
 
-// compacted parses the lines of a compacted entry, which are those of an incremental export: final states of a stretch of time. Each
-// counts as of just before the second of its write, so that a record of that second beats it.
-func (st *logStream) compacted(b *item.Changes, lines []byte) error {
-	b.Src = item.GrowSlack(append(b.Src, lines...))
-	if _, _, err := st.parser.ParseChanges(b, true, nil); err != nil {
-		return fault.As(fault.Corrupt, err)
-	}
-	kept := b.List[:0]
-	for _, c := range b.List {
-		c.Micros = max(c.Micros, st.part.From)/1e6*1e6 - 1
-		if st.wants(b, c, nil) {
-			kept = append(kept, c)
-		}
-	}
-	b.List = kept
-	return nil
-}
-
-// wants applies the filters; r is nil of a change without a record, of which nobody knows who made it.
+// wants applies the filters.
 func (st *logStream) wants(b *item.Changes, c item.Change, r *feed.Record) bool {
 	o := st.log.spec.Log
+	if st.part.Source == nil {
+		r = nil // nobody knows who made it
+	}
 	if len(o.Ops) > 0 && !st.did(o.Ops, c, r) {
 		return false
 	}
