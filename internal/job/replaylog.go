@@ -170,21 +170,11 @@ func (j *replayLogJob) tell(ctx context.Context, r *Request, src source.Logged, 
 	if yes && !j.env.DryRun {
 		return nil
 	}
-	var all, kept, entries uint64
-	for _, c := range src.Info().Log.Copies {
-		for e, err := range src.Entries(ctx, c, 0, j.ahead()) {
-			if err != nil {
-				return err
-			}
-			entries++
-			all += e.Entry.Records()
-			err = e.Records(func(*changelog.Part, changelog.Record) error { kept++; return nil })
-			if err != nil {
-				return err
-			}
-		}
+	n, err := j.count(ctx, src)
+	if err != nil {
+		return err
 	}
-	r.costs = []string{fmt.Sprintf("%d of the %d records in %d entries of %d groups", kept, all, entries, src.Log().Groups)}
+	r.costs = []string{n}
 	for _, gap := range src.Info().Log.Gaps {
 		r.costs = append(r.costs, gap+", which goes along")
 	}
@@ -197,11 +187,33 @@ func (j *replayLogJob) tell(ctx context.Context, r *Request, src source.Logged, 
 	if j.env.Ask == nil {
 		return nil
 	}
-	yes, err := j.env.Ask(fmt.Sprintf("write that into %s?", j.at))
+	yes, err = j.env.Ask(fmt.Sprintf("write that into %s?", j.at))
 	if err == nil && !yes {
 		err = fault.New(fault.User, "nothing was written")
 	}
 	return err
+}
+
+// count says how much of the log the window comes to. It reads the records where what entries say of them does not tell.
+func (j *replayLogJob) count(ctx context.Context, src source.Logged) (string, error) {
+	o, groups := src.Spec().Log, src.Log().Groups
+	if o.From.IsZero() && o.To.IsZero() && len(o.Key) == 0 && len(o.Ops) == 0 && o.Where == "" {
+		return fmt.Sprintf("all %d records of %d groups", src.Info().Items, groups), nil
+	}
+	var all, kept uint64
+	for _, c := range src.Info().Log.Copies {
+		for e, err := range src.Entries(ctx, c, 0, j.ahead()) {
+			if err != nil {
+				return "", err
+			}
+			all += e.Entry.Records()
+			err = e.Records(func(*changelog.Part, changelog.Record) error { kept++; return nil })
+			if err != nil {
+				return "", err
+			}
+		}
+	}
+	return fmt.Sprintf("%d of the %d records in the entries of the window, of %d groups", kept, all, groups), nil
 }
 
 // ahead is how much one of the chains reads before it is asked for.
