@@ -26,12 +26,13 @@ type ReadyStream struct {
 	Open   bool          // the shards stay open: behind the last page come empty ones
 
 	page readyPage
-	pool *sync.Pool
+	pool *sync.Pool // of pages: each reply writes its numbers into one and leaves the rest
 }
 
 const (
 	readyTable    = "Ready"
 	readyARN      = "arn:aws:dynamodb:us-east-1:000000000000:table/Ready/stream/2026-01-01T00:00:00.000"
+	readyHead     = `{"Records":[`
 	readyPageSize = 1 << 20
 	seqDigits     = 20 // behind a 1
 	keyDigits     = 10
@@ -83,9 +84,12 @@ func makeReadyPage() (p readyPage) {
 
 // digits overwrites dst with v.
 func digits(dst []byte, v uint64) {
-	for i := len(dst) - 1; i >= 0; i-- {
+	i := len(dst) - 1
+	for ; v > 0; i, v = i-1, v/10 {
 		dst[i] = byte('0' + v%10)
-		v /= 10
+	}
+	for ; i >= 0; i-- {
+		dst[i] = '0'
 	}
 }
 
@@ -95,7 +99,7 @@ func (s *ReadyStream) Records() int { return s.Shards * s.Pages * s.page.records
 // Serve serves the stream on loopback until the context ends; announce learns the address once it answers.
 func (s *ReadyStream) Serve(ctx context.Context, announce func(url string, records int)) error {
 	s.page = makeReadyPage()
-	s.pool = &sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	s.pool = &sync.Pool{New: func() any { return new(append([]byte(readyHead), s.page.text...)) }}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -113,7 +117,10 @@ func (s *ReadyStream) Serve(ctx context.Context, announce func(url string, recor
 // ServeHTTP answers what a follower of the stream asks.
 func (s *ReadyStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	var in struct{ ShardId, ShardIteratorType, SequenceNumber, ShardIterator string }
+	var in struct {
+		ShardId, ShardIteratorType, SequenceNumber, ShardIterator string
+		ShardFilter                                               *struct{ Type string }
+	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&in); err != nil {
 		s.refuse(w, "SerializationException")
 		return
@@ -127,7 +134,7 @@ func (s *ReadyStream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			`"KeySchema":[{"AttributeName":"orderId","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"orderId","AttributeType":"S"}],"ItemCount":0,"TableSizeBytes":0,`+
 			`"BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},"LatestStreamArn":%q,"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}}`, readyTable, readyARN))
 	case "DescribeStream":
-		s.describe(w)
+		s.describe(w, in.ShardFilter == nil)
 	case "GetShardIterator":
 		s.iterator(w, in.ShardId, in.ShardIteratorType, in.SequenceNumber)
 	case "GetRecords":
@@ -143,16 +150,26 @@ func (s *ReadyStream) refuse(w http.ResponseWriter, kind string) {
 	fmt.Fprintf(w, `{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"not served here"}`, kind)
 }
 
-func (s *ReadyStream) reply(w http.ResponseWriter, body []byte) {
+func (s *ReadyStream) reply(w http.ResponseWriter, parts ...[]byte) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // whoever is gone asks no more
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	for _, part := range parts {
+		_, _ = w.Write(part) // whoever is gone asks no more
+	}
 }
 
-func (s *ReadyStream) describe(w http.ResponseWriter) {
+// describe lists the shards; a filter is for children, and none has any.
+func (s *ReadyStream) describe(w http.ResponseWriter, all bool) {
 	body := fmt.Appendf(nil, `{"StreamDescription":{"StreamArn":%q,"StreamStatus":"ENABLED","StreamViewType":"NEW_AND_OLD_IMAGES","TableName":%q,`+
 		`"KeySchema":[{"AttributeName":"orderId","KeyType":"HASH"}],"Shards":[`, readyARN, readyTable)
 	for i := range s.Shards {
+		if !all {
+			break
+		}
 		if i > 0 {
 			body = append(body, ',')
 		}
@@ -189,22 +206,18 @@ func (s *ReadyStream) records(w http.ResponseWriter, iterator string) {
 		s.refuse(w, "ExpiredIteratorException")
 		return
 	}
-	buffer := s.pool.Get().(*bytes.Buffer)
-	defer s.pool.Put(buffer)
-	buffer.Reset()
-	switch {
-	case n < s.Pages-1 || s.Open:
-		fmt.Fprintf(buffer, `{"NextShardIterator":"%s/%d","Records":[`, shard, min(n+1, s.Pages))
-	default:
-		buffer.WriteString(`{"Records":[`)
+	tail := "]}"
+	if n < s.Pages-1 || s.Open {
+		tail = fmt.Sprintf(`],"NextShardIterator":"%s/%d"}`, shard, min(n+1, s.Pages))
 	}
-	if n < s.Pages {
-		start := buffer.Len()
-		buffer.Write(s.page.text)
-		s.number(buffer.Bytes()[start:], number, n)
+	if n >= s.Pages {
+		s.reply(w, []byte(readyHead+tail))
+		return
 	}
-	buffer.WriteString("]}")
-	s.reply(w, buffer.Bytes())
+	text := s.pool.Get().(*[]byte)
+	defer s.pool.Put(text)
+	s.number((*text)[len(readyHead):], number, n)
+	s.reply(w, *text, []byte(tail))
 }
 
 // number writes into a page what is its own.

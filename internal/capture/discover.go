@@ -180,6 +180,7 @@ func (g *group) unlisted(listed []feed.Shard) (absent []string, old bool) {
 // listChildren asks for a closed shard's children.
 func (g *group) listChildren(s *shard) {
 	s.asking = true
+	g.asking++
 	g.aside(func() func() error {
 		var listed []feed.Shard
 		err := g.call(g.reads, func(ctx context.Context) (err error) {
@@ -188,6 +189,7 @@ func (g *group) listChildren(s *shard) {
 		})
 		return func() error {
 			s.asking = false
+			g.asking--
 			if err != nil && !fault.Retryable(err) || g.stopped {
 				return g.refuse(err)
 			}

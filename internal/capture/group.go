@@ -59,11 +59,15 @@ type group struct {
 	lost       []*shard  // gone, and still to be told
 	missing    int       // shards that the service said once or twice are not there
 	children   []*shard  // closed ones whose children are looked for
+	asking     int       // of them, at once
 }
 
 const (
 	// queueMax is how many drafts wait, the one that is being put included, before no page is begun.
 	queueMax = 2
+	// asksMax is of how many shards the children are asked for at once: an account has 10 such calls a second, and where
+	// ShardFilter is not known each answer tells of all shards.
+	asksMax = 4
 	// finishMax is how long what was read may take into the log after the end: a process has about 10 s after SIGTERM.
 	finishMax = 8 * time.Second
 )
@@ -207,7 +211,7 @@ func (g *group) advance() error {
 		g.listAll()
 	}
 	for _, s := range g.children {
-		if !s.asking && !now.Before(s.lookAt) {
+		if !s.asking && g.asking < asksMax && !now.Before(s.lookAt) {
 			g.listChildren(s)
 		}
 	}
@@ -246,7 +250,7 @@ func (g *group) next(starved bool) time.Time {
 		earlier(g.listAt)
 	}
 	for _, s := range g.children {
-		if !s.asking {
+		if !s.asking && g.asking < asksMax {
 			earlier(s.lookAt)
 		}
 	}

@@ -31,7 +31,8 @@ type Options struct {
 	TipEvery time.Duration
 	// Retention is how long the service keeps records: 24 hours. A Kinesis stream may have more.
 	Retention time.Duration
-	// MemoryBytes bounds what is held of pages and drafts, about: 128 MiB, whatever the number of shards.
+	// MemoryBytes bounds what is held of pages and drafts, about: 128 MiB, whatever the number of shards. Where it is less,
+	// so are SegmentBytes and Builder.OpenBytes that are 0.
 	MemoryBytes int64
 
 	// Lease is how long a process that shows no life is believed to hold its groups: 8 s. Below 0 there are no leases: this
@@ -64,11 +65,16 @@ const (
 	tipEveryDefault  = time.Hour
 	retentionDefault = 24 * time.Hour
 	memoryDefault    = 128 << 20
+	openDefault      = 16 << 20 // of changelog.Builder
+	segmentBytesMin  = 4 << 20
+	openBytesMin     = 4 << 20
 
-	// pageMemory is what a page of 1 MB takes: the reply, what is decoded of it, and the tape of its items.
-	pageMemory = 4 << 20
-	pagesMin   = 4
-	pagesMax   = 64
+	// pageMemory is what a page of 1 MB takes: the reply, and the records that are found in it; redactedMemory is that with
+	// the tape of the images, which only Redact looks at.
+	pageMemory     = 2 << 20
+	redactedMemory = 4 << 20
+	pagesMin       = 4
+	pagesMax       = 64
 )
 
 // withDefaults fills in what is not said.
@@ -80,18 +86,24 @@ func (o Options) withDefaults(ctx context.Context, kinesis bool) Options {
 	o.Freshness, o.ReadBudget = r.Freshness, r.ReadBudget
 	o.SegmentEvery = cmp.Or(o.SegmentEvery, r.segment)
 	o.CallsPerSecond = cmp.Or(o.CallsPerSecond, callsDefault)
-	o.SegmentBytes = cmp.Or(o.SegmentBytes, segmentDefault)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, memoryDefault)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, int(min(segmentDefault, max(o.MemoryBytes/4, segmentBytesMin))))
+	o.Builder.OpenBytes = cmp.Or(o.Builder.OpenBytes, int(min(openDefault, max(o.MemoryBytes/8, openBytesMin))))
 	o.TipEvery = cmp.Or(o.TipEvery, tipEveryDefault)
 	o.Retention = cmp.Or(o.Retention, retentionDefault)
 	o.Lease = cmp.Or(o.Lease, leaseDefault)
-	o.MemoryBytes = cmp.Or(o.MemoryBytes, memoryDefault)
 	if o.Metrics == nil {
 		o.Metrics = new(Metrics)
 	}
 	return o
 }
 
-// pages is how many pages are in memory at once: half of what there is.
+// pages is how many pages are in memory at once: a quarter of what there is. An eighth is for open blocks, the rest for two drafts,
+// however badly they compress.
 func (o *Options) pages() int {
-	return int(min(max(o.MemoryBytes/2/pageMemory, pagesMin), pagesMax))
+	each := int64(pageMemory)
+	if o.Redact != nil {
+		each = redactedMemory
+	}
+	return int(min(max(o.MemoryBytes/4/each, pagesMin), pagesMax))
 }

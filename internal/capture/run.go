@@ -82,7 +82,11 @@ func (p *process) open(ctx context.Context, stream string, o Options) error {
 	p.rates = Derive(p.stream.Kinesis, p.o)
 	p.pages = make(chan *buffer, p.o.pages())
 	for range cap(p.pages) {
-		p.pages <- new(buffer)
+		b := new(buffer)
+		if o.Redact == nil {
+			b.Keep = feed.KeysOnly
+		}
+		p.pages <- b
 	}
 	return nil
 }

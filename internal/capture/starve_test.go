@@ -3,6 +3,7 @@ package capture_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,6 +70,60 @@ func TestStarvingShardsWait(t *testing.T) {
 		}
 		if m.Records.Load() != shards {
 			t.Errorf("%d records of %d", m.Records.Load(), shards)
+		}
+	})
+}
+
+// ending is a stream of shards that all end with their page, and notes how many are asked for their children at once.
+type ending struct {
+	crowd
+	mu          sync.Mutex
+	asked, most int
+}
+
+func (e *ending) Shards(ctx context.Context, stream, of string) ([]feed.Shard, error) {
+	if of != "" {
+		e.mu.Lock()
+		e.asked++
+		e.most = max(e.most, e.asked)
+		e.mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
+		e.mu.Lock()
+		e.asked--
+		e.mu.Unlock()
+	}
+	return e.crowd.Shards(ctx, stream, of)
+}
+
+func (e *ending) Read(ctx context.Context, iterator string, limit int, p *feed.Page) error {
+	err := e.crowd.Read(ctx, iterator, limit, p)
+	p.Next = ""
+	return err
+}
+
+// TestChildrenAreAskedForAFewAtATime: when many shards end at once, as they do when a stream is read that has ended, the
+// account's few calls a second are left to others, and answers that tell of all shards are not in memory a thousandfold.
+func TestChildrenAreAskedForAFewAtATime(t *testing.T) {
+	at, err := folder.Open(t.TempDir(), folder.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		log, err := changelog.Create(ctx, at, "", changelog.Info{Stream: "arn:crowd", Table: "T", View: feed.BothImages, Groups: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const shards = 40
+		e := &ending{crowd: crowd{shards}}
+		var m capture.Metrics
+		if err := capture.Run(ctx, log, e, "arn:crowd", capture.Options{Metrics: &m}); err != nil {
+			t.Fatal(err)
+		}
+		if m.Records.Load() != shards || e.most == 0 || e.most > 4 {
+			t.Errorf("%d records of %d, %d asked for their children at once", m.Records.Load(), shards, e.most)
 		}
 	})
 }

@@ -194,3 +194,19 @@ func noise(size int, seed uint64) []byte {
 	}
 	return line
 }
+
+// TestRecordsKeepRoom: who unpacks into memory with room for more has that room behind the records: parsers need some.
+func TestRecordsKeepRoom(t *testing.T) {
+	_, l := twoShards(t, 1)
+	for batch, err := range l.Read(t.Context(), Range{}) {
+		must(t, err)
+		for i := range batch.Parts {
+			room := make([]byte, 0, batch.Parts[i].Bytes+64)
+			out, err := batch.Parts[i].Records(room)
+			must(t, err)
+			if cap(out) != cap(room) || &out[0] != &room[:1][0] {
+				t.Errorf("%d bytes of records in %d of room, want %d", len(out), cap(out), cap(room))
+			}
+		}
+	}
+}

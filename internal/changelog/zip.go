@@ -64,7 +64,7 @@ func (z *zipper) unpackBlock(dst, frame []byte, b *Block) ([]byte, error) {
 	if n := bytes.Count(records, lineFeed); n != b.Records || records[len(records)-1] != '\n' {
 		return dst, fault.New(fault.Corrupt, "the block at byte %d has %d lines, the footer says %d records", b.Offset, n, b.Records)
 	}
-	return out, nil
+	return dst[:len(out)], nil // with the room that dst has behind it
 }
 
 var lineFeed = []byte{'\n'}

@@ -140,21 +140,22 @@ func (f *columnFile) abandon() {}
 
 // publish gives the data its end, and makes the file visible.
 func (f *columnFile) publish(ctx context.Context, schema *column.Schema) error {
-	w, data, meta := f.maker.work, f.data.Bytes(), f.meta
+	w, file, meta := f.maker.work, &f.data, f.meta
 	if !parquet.Settled(meta, schema) {
 		var out bytes.Buffer
-		again, did, err := parquet.Rewrite(bytes.NewReader(data), meta, schema, &out, w.epoch.Settings.parquetOptions())
+		again, did, err := parquet.Rewrite(bytes.NewReader(file.Bytes()), meta, schema, &out, w.epoch.Settings.parquetOptions())
 		if err != nil {
 			return fmt.Errorf("write columns of %s again: %w", f.name, err)
 		}
-		data, meta, f.misfits = out.Bytes(), again, map[string]int64{}
+		file, meta, f.misfits = &out, again, map[string]int64{}
 		f.count(did.Misfits)
 	}
-	tail, err := parquet.Footer(meta, schema, parquet.FooterOptions{Staged: bytes.NewReader(data), KeyValue: map[string]string{epochKey: fmt.Sprint(w.epoch.N)}})
+	tail, err := parquet.Footer(meta, schema, parquet.FooterOptions{Staged: bytes.NewReader(file.Bytes()), KeyValue: map[string]string{epochKey: fmt.Sprint(w.epoch.N)}})
 	if err != nil {
 		return fmt.Errorf("footer of %s: %w", f.name, err)
 	}
-	size, err := w.put(ctx, f.name, data, tail)
+	file.Write(tail)
+	size, err := w.put(ctx, f.name, file.Bytes())
 	if err != nil {
 		return err
 	}

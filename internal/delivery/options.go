@@ -20,6 +20,9 @@ type Options struct {
 	Poll     time.Duration // how often the log is looked at for an entry that no Bell told of; 0 is a quarter of Interval, 200 ms to 2 s
 	Bell     *Bell         // rung by who writes the log in the same process; may be nil
 	Workers  int           // spans that are made into files at once; 0 is one a processor
+	// MemoryBytes bounds what is held of the log and of files in the making, about: 128 MiB. Parquet files are in memory until
+	// all of an epoch know their columns, so that fewer spans make an epoch when there is less.
+	MemoryBytes int64
 
 	// Begin is asked where the delivery begins, when it has no epoch yet; nil delivers all that is in the log. What it says is
 	// durable before anything is delivered, and it is not asked again.
@@ -45,6 +48,19 @@ type Options struct {
 	Patience time.Duration
 }
 
+const (
+	memoryDefault = 128 << 20
+	aheadBytesMin = 4 << 20
+)
+
+// spans is how many spans of so many bytes of records, before compression, may be in memory as files at once.
+func (o *Options) spans(bufferBytes int64) int {
+	return int(min(max(o.MemoryBytes/bufferBytes, 1), spansMax))
+}
+
+// aheadBytes is how much of the log each span reads before it needs it.
+func (o *Options) aheadBytes() int64 { return max(o.MemoryBytes/16, aheadBytesMin) }
+
 func (o Options) filled() Options {
 	o.Interval = cmp.Or(o.Interval, time.Minute)
 	if o.Poll == 0 {
@@ -54,6 +70,7 @@ func (o Options) filled() Options {
 		o.Progress = new(Progress)
 	}
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, memoryDefault)
 	if o.Sink != nil {
 		o.Patience = cmp.Or(o.Patience, time.Minute)
 		o.Workers = 1 // spans go one after the other: a key's order

@@ -250,7 +250,7 @@ func (r *runner) follow(ctx context.Context, news <-chan noted) error {
 
 // take looks at what has come, as far as an epoch may hold it.
 func (r *runner) take(news <-chan noted) {
-	for r.pend.bytes < spansMax*r.set.BufferBytes {
+	for r.pend.bytes < int64(r.o.spans(r.set.BufferBytes))*r.set.BufferBytes {
 		select {
 		case e := <-news:
 			r.pend.add(e)
@@ -302,7 +302,7 @@ func (r *runner) until(states []*changelog.State) bool {
 // epoch proposes the next epoch and finishes the one that stands. moved is false when a gap is in the way.
 func (r *runner) epoch(ctx context.Context) (moved bool, err error) {
 	var look error
-	spans, ends, gaps := r.pend.cut(r.set.BufferBytes, func(e noted) *GapSeen {
+	spans, ends, gaps := r.pend.cut(r.set.BufferBytes, r.o.spans(r.set.BufferBytes), func(e noted) *GapSeen {
 		healed, err := healedBy(ctx, r.log, e.group, e.n)
 		if err != nil {
 			look = err

@@ -40,3 +40,17 @@ func TestDeliver(t *testing.T) {
 		t.Log(name, len(data))
 	}
 }
+
+// TestSpansFitMemory: files of an epoch are in memory together, so that there are fewer of them where there is less, and
+// never none.
+func TestSpansFitMemory(t *testing.T) {
+	for _, c := range []struct {
+		memory, buffer int64
+		want           int
+	}{{0, 64 << 20, 2}, {1 << 30, 64 << 20, 4}, {128 << 20, 128 << 20, 1}, {32 << 20, 128 << 20, 1}, {128 << 20, 1 << 20, 4}} {
+		o := Options{MemoryBytes: c.memory}.filled()
+		if got := o.spans(c.buffer); got != c.want {
+			t.Errorf("%d bytes for spans of %d: %d at once, want %d", c.memory, c.buffer, got, c.want)
+		}
+	}
+}

@@ -96,7 +96,8 @@ func (s *spanWork) load(ctx context.Context, order chan<- chan *page) error {
 	if s.set != nil {
 		return s.loadSet(ctx, order)
 	}
-	for batch, err := range s.log.Read(ctx, changelog.Range{Group: s.span.Group, First: s.span.First, Last: s.span.Last, From: s.epoch.Begin.from()}) {
+	for batch, err := range s.log.Read(ctx, changelog.Range{Group: s.span.Group, First: s.span.First, Last: s.span.Last,
+		From: s.epoch.Begin.from(), AheadBytes: s.o.aheadBytes()}) {
 		if err != nil {
 			return err
 		}

@@ -113,16 +113,16 @@ func (p *pending) known() []*changelog.State {
 	return states
 }
 
-// Bounds of one epoch: how many spans are made into files together, but for one of each group, and how many entries a group
-// brings.
+// Bounds of one epoch: how many spans are made into files together at most, but for one of each group, and how many entries a
+// group brings.
 const (
 	spansMax   = 4
 	entriesMax = 4096
 )
 
-// cut makes the spans of the next epoch: whole entries up to the bounds, each span full at bufferBytes. Gaps that may be
+// cut makes the spans of the next epoch: whole entries up to the bounds, spans of them each full at bufferBytes. Gaps that may be
 // passed over are noted; before others a group ends.
-func (p *pending) cut(bufferBytes int64, pass func(noted) *GapSeen) (spans []Span, ends []uint64, gaps []GapSeen) {
+func (p *pending) cut(bufferBytes int64, most int, pass func(noted) *GapSeen) (spans []Span, ends []uint64, gaps []GapSeen) {
 	ends = append([]uint64(nil), p.ends...)
 	active := 0
 	for _, list := range p.groups {
@@ -130,7 +130,7 @@ func (p *pending) cut(bufferBytes int64, pass func(noted) *GapSeen) (spans []Spa
 			active++
 		}
 	}
-	share := max(spansMax/max(active, 1), 1) // no group waits for another
+	share := max(most/max(active, 1), 1) // no group waits for another
 	for g, list := range p.groups {
 		var open *Span
 		var bytes int64

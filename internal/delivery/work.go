@@ -163,26 +163,32 @@ func (w *work) writer(ctx context.Context, name string) *blob.Writer {
 	return blob.NewWriter(ctx, w.bucket, path.Join(w.dest, name), blob.WriterOptions{PutOptions: w.putOptions(name), Flight: 2})
 }
 
-// put makes a file of bytes.
-func (w *work) put(ctx context.Context, name string, parts ...[]byte) (int64, error) {
+// put makes a file of bytes, with one request where that is usual: a writer would have them twice.
+func (w *work) put(ctx context.Context, name string, data []byte) (int64, error) {
 	if err := w.wanted(ctx); err != nil {
 		return 0, err
 	}
+	if len(data) <= blob.PartBytesDefault {
+		_, err := w.bucket.Put(ctx, path.Join(w.dest, name), data, w.putOptions(name))
+		return w.settled(ctx, name, int64(len(data)), err)
+	}
 	out := w.writer(ctx, name)
 	defer out.Close()
-	for _, part := range parts {
-		if _, err := out.Write(part); err != nil {
-			return 0, err
-		}
+	if _, err := out.Write(data); err != nil {
+		return 0, err
 	}
 	return w.finishFile(ctx, name, out)
 }
 
-// finishFile makes what was written visible. A file that is there already is this one, made before or beside, or a
-// stranger's.
+// finishFile makes what was written visible.
 func (w *work) finishFile(ctx context.Context, name string, out *blob.Writer) (int64, error) {
 	size := out.Bytes()
 	_, err := out.Finish()
+	return w.settled(ctx, name, size, err)
+}
+
+// settled judges how putting a file ended. One that is there already is this one, made before or beside, or a stranger's.
+func (w *work) settled(ctx context.Context, name string, size int64, err error) (int64, error) {
 	if !errors.Is(err, blob.ErrExists) {
 		return size, err
 	}

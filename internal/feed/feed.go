@@ -101,6 +101,9 @@ type Record struct {
 
 // Page is one reply. Reading another into it resets it; its memory is used again.
 type Page struct {
+	// Keep, of whoever reads: the images that become rows of Items. The others are checked, and are not there. "" keeps all.
+	Keep View
+
 	Records  []Record
 	Items    item.Batch // keys and images, as views over the reply
 	Next     string     // the next iterator; "" when the shard is closed and drained
@@ -111,12 +114,18 @@ type Page struct {
 	Bytes  int // of the reply
 }
 
-// Reset empties the page and keeps its memory.
+// Reset empties the page and keeps its memory, and what to Keep.
 func (p *Page) Reset() {
 	p.Records, p.Children = p.Records[:0], nil
 	p.Items.Reset()
 	p.Next, p.Date, p.Behind, p.Bytes = "", time.Time{}, -1, 0
 }
+
+// KeepsNew tells whether a page keeps what items became.
+func (p *Page) KeepsNew() bool { return p.Keep == "" || p.Keep.HasNew() }
+
+// KeepsOld tells whether a page keeps what was before.
+func (p *Page) KeepsOld() bool { return p.Keep == "" || p.Keep.HasOld() }
 
 // Client reads the streams of one account, Region and endpoint. Methods may be called concurrently.
 type Client interface {

@@ -91,7 +91,7 @@ func (f *Follow) deliverOn(ctx context.Context) error {
 
 func (f *Follow) deliver(ctx context.Context, o delivery.Options) error {
 	o.Dir, o.Bell, o.Progress, o.Workers = f.dest.Prefix, &f.bell, &f.delivered, f.env.workers()
-	o.Sink = f.into
+	o.Sink, o.MemoryBytes = f.into, f.env.Memory/2
 	return delivery.Run(ctx, f.log, f.dest.Bucket, f.wish.Delivery, o)
 }
 

@@ -60,7 +60,7 @@ func NewLambda(ctx context.Context, env *Env, w LambdaWish) (*Lambda, error) {
 	if l.dest, err = env.location(ctx, at, w.Objects); err != nil {
 		return nil, err
 	}
-	l.deal = delivery.Options{Dir: l.dest.Prefix, Workers: env.workers()}
+	l.deal = delivery.Options{Dir: l.dest.Prefix, Workers: env.workers(), MemoryBytes: env.Memory / 2}
 	if len(w.Delivery.Steps) > 0 {
 		made, err := l.steps.of(ctx, w.Delivery.Steps)
 		if err != nil {

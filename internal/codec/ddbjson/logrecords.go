@@ -64,7 +64,7 @@ func (r *recordParser) logLine(p, end int) error {
 		}
 		r.record.PartitionKey = r.entry.key
 	} else if r.has&hasChange == 0 && r.record.Keys != item.NoImage { // of a compacted entry
-		if r.record.Event = feed.Modify; r.record.New == item.NoImage {
+		if r.record.Event = feed.Modify; r.has&hasNewImage == 0 {
 			r.record.Event = feed.Remove
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"dynaferry/internal/item"
 )
 
-// ParseRecords parses a reply of GetRecords of DynamoDB Streams, page.Items.Src, into page's Records, Items and Next. A
-// record that spans lines is put on one, in place. An error carries offset and attribute path and leaves the page
+// ParseRecords parses a reply of GetRecords of DynamoDB Streams, page.Items.Src, into page's Records, Items and Next, as
+// page.Keep says. A record that spans lines is put on one, in place. An error carries offset and attribute path and leaves the page
 // without records.
 func ParseRecords(page *feed.Page) error {
 	return parseRecordPage(page, func(r *recordParser) error {
@@ -110,6 +110,7 @@ const (
 	hasOld
 	hasNumber
 	hasChange
+	hasNewImage // and it is no null
 )
 
 // change takes one record's JSON object into r.record.
@@ -196,11 +197,11 @@ func (r *recordParser) imageMember(name []byte) (err error) {
 	c := &r.checked
 	switch string(name) {
 	case "Keys":
-		return r.imageOnce(hasKeys, name, &r.record.Keys)
+		return r.imageOnce(hasKeys, name, &r.record.Keys, true)
 	case "NewImage":
-		return r.imageOnce(hasNew, name, &r.record.New)
+		return r.imageOnce(hasNew, name, &r.record.New, r.page.KeepsNew())
 	case "OldImage":
-		return r.imageOnce(hasOld, name, &r.record.Old)
+		return r.imageOnce(hasOld, name, &r.record.Old, r.page.KeepsOld())
 	case "SequenceNumber":
 		if err := r.once(hasNumber, name); err != nil {
 			return err
@@ -223,11 +224,22 @@ func (r *recordParser) imageMember(name []byte) (err error) {
 	return err
 }
 
-func (r *recordParser) imageOnce(bit uint32, name []byte, into *int32) error {
+// imageOnce takes an image as a row, or checks one that is not to be kept: its tape, more than its text, is used again.
+func (r *recordParser) imageOnce(bit uint32, name []byte, into *int32, keep bool) error {
 	if err := r.once(bit, name); err != nil {
 		return err
 	}
-	return r.automaton.image(r.b, &r.checked, uint32(len(r.page.Records)), into)
+	tape, rows := len(r.automaton.tape), len(r.b.Rows)
+	err := r.automaton.image(r.b, &r.checked, uint32(len(r.page.Records)), into)
+	if bit == hasNew && *into != item.NoImage {
+		r.has |= hasNewImage
+	}
+	if !keep && err == nil {
+		*into = item.NoImage
+		r.automaton.tape, r.b.Rows = r.automaton.tape[:tape], r.b.Rows[:rows]
+		r.b.Tape = r.automaton.tape
+	}
+	return err
 }
 
 // identity takes userIdentity, in the spelling of the service's records ("type") or of its API ("Type").

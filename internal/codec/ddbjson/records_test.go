@@ -94,6 +94,40 @@ func TestStreamRecords(t *testing.T) {
 	}
 }
 
+// TestKeptImages: images that are not to be kept are checked all the same, and are no rows; of a compacted entry it is known
+// all the same whether there was one.
+func TestKeptImages(t *testing.T) {
+	const images = `"Keys":{"a":{"S":"k"}},"NewImage":{"a":{"S":"k"},"b":{"N":"1"}},"OldImage":{"a":{"S":"k"}}`
+	const text = `{"Records":[{"eventName":"MODIFY","dynamodb":{"SequenceNumber":"1",` + images + `}},{"eventName":"MODIFY","dynamodb":{"SequenceNumber":"2",` + images + `}}]}`
+	for _, c := range []struct {
+		keep     feed.View
+		now, old bool
+		rows     int
+	}{{"", true, true, 6}, {feed.BothImages, true, true, 6}, {feed.NewImage, true, false, 4}, {feed.OldImage, false, true, 4}, {feed.KeysOnly, false, false, 2}} {
+		p := recordPage(text)
+		p.Keep = c.keep
+		if err := ParseRecords(p); err != nil || len(p.Records) != 2 || p.Items.Len() != c.rows {
+			t.Fatalf("%q: %d records, %d rows, %v", c.keep, len(p.Records), p.Items.Len(), err)
+		}
+		for _, r := range p.Records {
+			if (r.New != item.NoImage) != c.now || (r.Old != item.NoImage) != c.old || string(p.Items.Item(int(r.Keys)).Raw()) != `{"a":{"S":"k"}}` {
+				t.Errorf("%q: %+v", c.keep, r)
+			}
+			if c.old && string(p.Items.Item(int(r.Old)).Raw()) != `{"a":{"S":"k"}}` {
+				t.Errorf("%q: old %s", c.keep, p.Items.Item(int(r.Old)).Raw())
+			}
+		}
+		bad := recordPage(strings.Replace(text, `{"N":"1"}`, `{"N":"x"}`, 1))
+		if bad.Keep = c.keep; ParseRecords(bad) == nil {
+			t.Errorf("%q: an image that is none passes", c.keep)
+		}
+		lines := recordPage("{" + images + "}\n" + `{"Keys":{"a":{"S":"k"}},"NewImage":null}` + "\n")
+		if lines.Keep = c.keep; ParseLogRecords(lines, nil) != nil || lines.Records[0].Event != feed.Modify || lines.Records[1].Event != feed.Remove {
+			t.Errorf("%q: of a compacted entry %+v", c.keep, lines.Records)
+		}
+	}
+}
+
 // TestNoStreamRecords: each is refused, with a place, and leaves nothing.
 func TestNoStreamRecords(t *testing.T) {
 	const good = `{"dynamodb":{"SequenceNumber":"1","Keys":{"a":{"S":"k"}}}}`
