@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dynaferry/internal/blob"
 	"dynaferry/internal/codec/ddbjson"
 	"dynaferry/internal/codec/parquet"
@@ -82,10 +84,7 @@ func cutGather(parts []*partition) []json.RawMessage {
 	var first int
 	var size int64
 	for i, p := range parts {
-		var raw int64
-		for _, r := range p.runs {
-			raw += r.Raw
-		}
+		raw := p.raw()
 		if i > first && size+raw > gatherTaskBytes {
 			tasks = append(tasks, marshal(keyRange{parts[first].Key, parts[i-1].Key}))
 			first, size = i, 0
@@ -125,21 +124,79 @@ func (j *copyJob) gatherTask(ctx context.Context, a *plan.Attempt) (*taskResult,
 	if err := g.prefetch(ctx, parts); err != nil {
 		return nil, err
 	}
+	ended, err := g.partitions(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
 	var total item.Fingerprint
-	for _, p := range parts {
-		staged, err := g.partition(ctx, p)
-		if err != nil {
-			if len(p.Segments) > 0 {
-				err = fmt.Errorf("partition %s: %w", strings.Join(p.Segments, "/"), err)
-			}
-			return nil, err
-		}
-		res.Staged.Files = append(res.Staged.Files, staged.Files...)
-		total.Merge(p.print)
+	for i, e := range ended {
+		res.Staged.Files = append(res.Staged.Files, e.staged.Files...)
+		res.Losses.addAll(e.losses)
+		total.Merge(parts[i].print)
 	}
 	res.Items, res.Fingerprint, res.End = int64(total.Count), total.String(), time.Now().UTC()
-	res.Losses = g.losses
 	return res, nil
+}
+
+// Small partitions cost the time of their requests, or of a disk's syncs, and next to nothing else: while the next ones are
+// written, endings of those of up to endingBytes raw wait for theirs side by side.
+const (
+	endings     = 8
+	endingBytes = 1 << 20
+)
+
+// endedPartition is what a partition came to.
+type endedPartition struct {
+	staged sink.Staged
+	losses losses
+}
+
+// partitions writes the files of all partitions. What they came to stands in their order, which the files' names depend on.
+func (g *gatheringTask) partitions(ctx context.Context, parts []*partition) ([]endedPartition, error) {
+	ended := make([]endedPartition, len(parts))
+	group, inGroup := errgroup.WithContext(ctx)
+	group.SetLimit(endings)
+	var failed error
+	for i := 0; i < len(parts) && failed == nil && inGroup.Err() == nil; i++ {
+		p := parts[i]
+		out, err := g.partition(inGroup, i, p)
+		if err != nil {
+			failed = p.place(err)
+			break
+		}
+		end := func() error {
+			defer out.Abandon()
+			var err error
+			ended[i].staged, err = out.Close()
+			ended[i].losses = lossesOf(out)
+			return p.place(err)
+		}
+		if p.raw() <= endingBytes {
+			group.Go(end)
+		} else {
+			failed = end()
+		}
+	}
+	if err := group.Wait(); err != nil { // before what failed because of it
+		return nil, err
+	}
+	return ended, cmp.Or(failed, context.Cause(ctx))
+}
+
+// place names the partition that an error is about.
+func (p *partition) place(err error) error {
+	if err == nil || len(p.Segments) == 0 {
+		return err
+	}
+	return fmt.Errorf("partition %s: %w", strings.Join(p.Segments, "/"), err)
+}
+
+// raw is the size of the partition's items.
+func (p *partition) raw() (bytes int64) {
+	for _, r := range p.runs {
+		bytes += r.Raw
+	}
+	return bytes
 }
 
 // decidedWish is the sink that a second round uses.
@@ -162,8 +219,6 @@ type gatheringTask struct {
 	wish    sinkWish
 	reader  *sink.RunReader
 	near    map[runAt][]byte // frames fetched ahead, because many small ones lie side by side
-	files   int              // made so far, for their numbers
-	losses  losses           // of all partitions
 	lines   []byte           // of the run being read
 }
 
@@ -233,28 +288,37 @@ func (g *gatheringTask) fetch(ctx context.Context, object int, offset, length in
 	return data, nil
 }
 
-// partition writes one partition's files and proves that they hold exactly what was spilled.
-func (g *gatheringTask) partition(ctx context.Context, p *partition) (sink.Staged, error) {
+// partition writes the items of the i-th partition and proves that they are those that were spilled. Its files are whole when the sink is closed.
+func (g *gatheringTask) partition(ctx context.Context, i int, p *partition) (out files, err error) {
 	wish := g.wish
 	wish.template = sink.File{Partition: p.Partition, Segments: p.Segments, Constants: p.Constants}
-	wish.first = g.files
-	out, err := g.job.newSink(ctx, g.a, wish)
-	if err != nil {
-		return sink.Staged{}, err
+	wish.part = fmt.Sprintf("%05d.", i)
+	if out, err = g.job.newSink(ctx, g.a, wish); err != nil {
+		return nil, err
 	}
-	defer out.Abandon()
-	var print item.Fingerprint
+	print, err := g.fill(ctx, p, out)
+	if err == nil && print != p.print {
+		err = fault.New(fault.Corrupt, "runs hold %s, their index says %s", print, p.print)
+	}
+	if err != nil {
+		out.Abandon()
+	}
+	return out, err
+}
+
+// fill writes a partition's runs, and tells what was in them.
+func (g *gatheringTask) fill(ctx context.Context, p *partition, out files) (print item.Fingerprint, err error) {
 	var hasher item.Hasher
 	var b item.Batch
 	for _, r := range p.runs {
 		frame, ok := g.near[r]
 		if !ok {
 			if frame, err = g.fetch(ctx, r.object, r.Offset, r.Length); err != nil {
-				return sink.Staged{}, err
+				return print, err
 			}
 		}
 		if g.lines, err = g.reader.Decode(g.lines[:0], frame, r.Run); err != nil {
-			return sink.Staged{}, err
+			return print, err
 		}
 		for rest := g.lines; len(rest) > 0; {
 			n := linesOf(rest, gatherBatchBytes)
@@ -262,24 +326,18 @@ func (g *gatheringTask) partition(ctx context.Context, p *partition) (sink.Stage
 			b.Src = item.WithSlack(append(b.Src, rest[:n]...))
 			rest = rest[n:]
 			if _, err := ddbjson.ParseLines(&b, ddbjson.Bare, true, nil); err != nil {
-				return sink.Staged{}, err
+				return print, err
 			}
 			for i := range b.Rows {
 				print.Add(hasher.Item(b.Item(i)))
 			}
 			if err := out.Write(&b); err != nil {
-				return sink.Staged{}, err
+				return print, err
 			}
 			g.a.Meter.Note("gathered items", float64(b.Len()))
 		}
 	}
-	if print != p.print {
-		return sink.Staged{}, fault.New(fault.Corrupt, "runs hold %s, their index says %s", print, p.print)
-	}
-	staged, err := out.Close()
-	g.files += len(staged.Files)
-	g.losses.addAll(lossesOf(out))
-	return staged, err
+	return print, nil
 }
 
 // rewriteTask makes one staged file anew with the union schema; what fits is copied, what does not is encoded again.

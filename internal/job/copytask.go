@@ -376,21 +376,22 @@ type sinkWish struct {
 	columns  column.SchemaOptions
 	cells    []csv.Column // CSV
 	template sink.File
-	first    int
+	part     string // begins the names of what is staged, for several sinks of one attempt
 }
 
 func (j *copyJob) newSink(ctx context.Context, a *plan.Attempt, w sinkWish) (files, error) {
+	staged := func(name string) string { return a.Staged(w.part + name) }
 	if j.set.Form == source.Parquet {
 		o := parquet.Options{Compression: parquet.Compression(j.set.Compression), Level: j.set.Level,
 			HeldBytes: j.heldBytes()}
 		if j.set.Bloom {
 			o.Bloom = j.set.keySet()
 		}
-		return sink.NewParquet(ctx, sink.ParquetOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Writer: o,
-			Schema: w.schema, Columns: w.columns, Put: stagedPut, Template: w.template, First: w.first, Lean: j.set.Overlay != nil}), nil
+		return sink.NewParquet(ctx, sink.ParquetOptions{Bucket: a.State.Bucket, Staged: staged, Target: j.set.TargetBytes, Writer: o,
+			Schema: w.schema, Columns: w.columns, Put: stagedPut, Template: w.template, Lean: j.set.Overlay != nil}), nil
 	}
-	o := sink.LinesOptions{Bucket: a.State.Bucket, Staged: a.Staged, Target: j.set.TargetBytes, Compression: compress.Codec(j.set.Compression),
-		Level: j.set.Level, Put: stagedPut, Template: w.template, First: w.first, Lean: j.set.Overlay != nil,
+	o := sink.LinesOptions{Bucket: a.State.Bucket, Staged: staged, Target: j.set.TargetBytes, Compression: compress.Codec(j.set.Compression),
+		Level: j.set.Level, Put: stagedPut, Template: w.template, Lean: j.set.Overlay != nil,
 		Always: j.set.native(), Sized: j.set.native()}
 	losses := &lossTally{}
 	o.Codec = func(out io.Writer) (codec.Writer, error) { return j.encoder(out, w, losses) }

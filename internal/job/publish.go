@@ -34,7 +34,7 @@ import (
 const scanMargin = time.Minute
 
 // publishers is how many files are published at once: each is a handful of small requests.
-const publishers = 8
+const publishers = 32
 
 // version describes what this plan is about to publish. It is a function of the plan's sealed results and the history, so
 // that every process that commits the plan proposes the same.

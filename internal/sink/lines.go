@@ -25,7 +25,6 @@ type LinesOptions struct {
 	Codec    func(w io.Writer) (codec.Writer, error)
 	Put      blob.PutOptions
 	Template File
-	First    int
 	Lean     bool // as of ParquetOptions
 	// Always makes a file even when there is no item, as a native export does for an empty partition.
 	Always bool
@@ -50,7 +49,7 @@ type Lines struct {
 
 // NewLines returns a sink; nothing is staged before the first item, unless Always.
 func NewLines(ctx context.Context, o LinesOptions) *Lines {
-	return &Lines{ctx: ctx, o: o, n: o.First, tally: tally{hasher: new(item.Hasher), sized: o.Sized}}
+	return &Lines{ctx: ctx, o: o, tally: tally{hasher: new(item.Hasher), sized: o.Sized}}
 }
 
 func (l *Lines) open() error {

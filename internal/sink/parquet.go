@@ -25,8 +25,6 @@ type ParquetOptions struct {
 	Put blob.PutOptions
 	// Template gives each file its partition and constants.
 	Template File
-	// First is the number of the first file, for sinks that follow each other in one attempt.
-	First int
 	// Lean uploads in small parts, one at a time, for tasks that hold much beside the sink.
 	Lean bool
 }
@@ -57,7 +55,7 @@ type Parquet struct {
 
 // NewParquet returns a sink; nothing is staged before the first item.
 func NewParquet(ctx context.Context, o ParquetOptions) *Parquet {
-	return &Parquet{ctx: ctx, o: o, n: o.First, tally: tally{hasher: new(item.Hasher)}, misfits: map[string]int64{},
+	return &Parquet{ctx: ctx, o: o, tally: tally{hasher: new(item.Hasher)}, misfits: map[string]int64{},
 		shred: column.NewShredder(column.ShredOptions{Schema: o.Schema, SchemaOptions: o.Columns})}
 }
 
