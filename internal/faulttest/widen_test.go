@@ -170,7 +170,7 @@ func TestWidenOvertaken(t *testing.T) {
 }
 
 // TestWidenReads counts what is read of the files that get columns: their ends alone, and of a member of a map one sibling.
-// The data are copied inside the store.
+// The data are copied inside the store, twice.
 func TestWidenReads(t *testing.T) {
 	endpoint, _ := objects(t)
 	dir := scratch(t)
@@ -187,7 +187,7 @@ func TestWidenReads(t *testing.T) {
 			return append(dst[:len(dst)-1], `,"m":{"M":{"x":{"N":"1"}}}}`...)
 		}))}, args...)...)
 		var mu sync.Mutex
-		var read, published int64
+		var read, published, copied int64
 		trace := &trace{read: func(name string, n int) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -200,13 +200,20 @@ func TestWidenReads(t *testing.T) {
 			t.Fatal(o)
 		}
 		for _, call := range trace.list() {
-			if strings.HasPrefix(call, "publish ") && strings.HasSuffix(call, ".parquet") {
+			if !strings.HasPrefix(call, "publish ") {
+				continue
+			}
+			if copied++; strings.HasSuffix(call, ".parquet") {
 				published++
 			}
 		}
 		const ends = 3 * 64 << 10
-		if widened := int64(o.number("widened")); read == 0 || read > widened*ends+c.bytes || published != widened+1 {
+		widened := int64(o.number("widened"))
+		if read == 0 || read > widened*ends+c.bytes || published != widened+1 {
 			t.Errorf("%s: %d files widened, %d published, %d bytes of them read", c.name, widened, published, read)
+		}
+		if copied != 2*widened+1 { // aside, and back with another end
+			t.Errorf("%s: %d files widened by %d copies", c.name, widened, copied)
 		}
 	}
 }

@@ -467,13 +467,8 @@ func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
 	if res.Dead != nil {
 		sizes[res.Dead.Staged] = res.Dead.Size
 	}
-	bucket, _ := j.besideData("", "")
 	for _, w := range res.Widened {
-		if bucket == j.st.Bucket {
-			sizes[w.Staged] = w.Size
-		} else if err := staysStaged(ctx, bucket, w.Staged, w.Size); err != nil {
-			return err
-		}
+		sizes[w.End] = w.Size
 	}
 	for name, size := range sizes {
 		if o, ok := r.Object(name); ok { // the plan has looked at it

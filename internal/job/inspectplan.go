@@ -268,6 +268,8 @@ func (i *inspection) staged(info blob.Info) error {
 		err = i.stagedBuckets(info, &r)
 	case "columns":
 		r.Note = "the data part of a Parquet file; the commit writes its footer"
+	case "end":
+		r.Note = "what a file of the data set ends with under a wider schema"
 	case "rows", "dead", "dropped":
 		r.Note = "lines as they will be published"
 	case "spill":

@@ -190,10 +190,7 @@ func (j *copyJob) publishFile(ctx context.Context, c *plan.Committing, final str
 	if schema != nil {
 		meta, err := j.readMeta(ctx, f)
 		if err != nil {
-			if info, headErr := j.dest.Bucket.Head(ctx, final); headErr == nil && info.Metadata[commit.MetadataID] == publishID(c.Plan, f) {
-				return info, nil // published and swept by another process
-			}
-			return blob.Info{}, err
+			return j.published(ctx, final, publishID(c.Plan, f), err)
 		}
 		if tail, err = j.footer(ctx, f, meta, v, schema); err != nil {
 			return blob.Info{}, fmt.Errorf("footer of %s: %w", final, err)
@@ -273,24 +270,28 @@ func setReplacedAside(ctx context.Context, set *dataset.Set, v dataset.Version) 
 	group.SetLimit(publishers)
 	for _, name := range v.Removed {
 		if !widened[name] {
-			group.Go(func() error { return setAside(ctx, set, v.Plan, name, files[name].Size) })
+			group.Go(func() error {
+				_, err := setAside(ctx, set, v.Plan, name, files[name].Size)
+				return err
+			})
 		}
 	}
 	return group.Wait()
 }
 
-// setAside moves a file out of readers' sight; vacuum alone frees its bytes. Done again it does nothing.
-func setAside(ctx context.Context, set *dataset.Set, plan, name string, size int64) error {
+// setAside moves a file out of readers' sight, to where it says; vacuum alone frees its bytes. Done again it does nothing.
+func setAside(ctx context.Context, set *dataset.Set, plan, name string, size int64) (to string, err error) {
 	// Patterns such as **/*.parquet look into our folder too: the name no longer ends as data do.
-	from, to := set.Name(name), set.Name(dataset.Hidden, "replaced", plan, name+replacedSuffix)
-	_, err := commit.Publish(ctx, set.Root, blob.Staged{Name: from, Size: size}, nil, to, plan+"/replaced", blob.PutOptions{}, commit.Options{})
+	from := set.Name(name)
+	to = set.Name(dataset.Hidden, "replaced", plan, name+replacedSuffix)
+	_, err = commit.Publish(ctx, set.Root, blob.Staged{Name: from, Size: size}, nil, to, plan+"/replaced", blob.PutOptions{}, commit.Options{})
 	if err == nil {
 		err = set.Root.Delete(ctx, from)
 	}
 	if err != nil {
-		return fmt.Errorf("set %s aside: %w", from, err)
+		return "", fmt.Errorf("set %s aside: %w", from, err)
 	}
-	return nil
+	return to, nil
 }
 
 // publishBeside writes the definition and, for the native layout, the manifests.

@@ -26,15 +26,16 @@ import (
 )
 
 // Every file of a data set carries the whole schema, since some readers look at one file only. So a run that brings new
-// columns gives the files that stay a new end: tasks of a further round stage them, their data copied inside the store, and
-// the commit publishes them in place of the old ones.
+// columns gives the files that stay a new end: tasks of a further round stage the ends, and the commit publishes each file's data
+// with its end in place of the old file, from where that is set aside.
 
-// widened is a file of the data set that a task has staged anew.
+// widened is a file of the data set for which a task has staged another end.
 type widened struct {
-	From   string `json:"from"` // its name in the data set
-	Staged string `json:"staged"`
-	Size   int64  `json:"size"`
-	Schema string `json:"schema"` // sum of the schema that it has now
+	From   string `json:"from"`   // its name in the data set
+	Keep   int64  `json:"keep"`   // how many of its first bytes stay
+	End    string `json:"end"`    // object with what follows them then
+	Size   int64  `json:"size"`   // of that object
+	Schema string `json:"schema"` // sum of the schema that it has then
 }
 
 // widenTask is a task of such files.
@@ -48,7 +49,7 @@ type widenUnit struct {
 }
 
 const (
-	// widenFilesMax is how many files a task takes: some minutes of copies inside a store.
+	// widenFilesMax is how many files a task takes: some seconds of small requests.
 	widenFilesMax = 32
 	// wideners is how many of them at once: each is a handful of requests, and a footer in memory.
 	wideners = 4
@@ -146,7 +147,7 @@ func (sum *carried) widenedTo(schema *column.Schema) map[string]*widened {
 	return files
 }
 
-// widenTask stages its files anew, with the schema that the round before decided.
+// widenTask stages its files' ends, with the schema that the round before decided.
 func (j *copyJob) widenTask(ctx context.Context, a *plan.Attempt, t widenTask) (*taskResult, error) {
 	schema, err := column.ParseSchema(j.set.Schema)
 	if err != nil {
@@ -177,20 +178,20 @@ func (j *copyJob) widenTask(ctx context.Context, a *plan.Attempt, t widenTask) (
 	return res, nil
 }
 
-// widenFile stages one file anew. One that has left the data set meanwhile needs none: the commit looks again at what
+// widenFile stages one file's end. One that has left the data set meanwhile needs none: the commit looks again at what
 // stays.
 func (j *copyJob) widenFile(ctx context.Context, a *plan.Attempt, i int, u widenUnit, schema *column.Schema) (*widened, error) {
-	bucket, staged := j.besideData(a.Plan.ID, a.Staged(fmt.Sprintf("%03d.widened", i)))
-	w := &widened{From: u.Name, Staged: staged, Schema: sumOf(schema)}
-	name := path.Join(j.dest.Prefix, u.Name)
+	w := &widened{From: u.Name, End: a.Staged(fmt.Sprintf("%03d.end", i)), Schema: sumOf(schema)}
 	err := func() error {
-		keep, tail, err := newEnd(ctx, bucket, name, u.Size, schema, j.env.Version)
+		keep, end, err := newEnd(ctx, j.dest.Bucket, path.Join(j.dest.Prefix, u.Name), u.Size, schema, j.env.Version)
 		if err != nil {
 			return err
 		}
-		info, err := commit.Publish(ctx, bucket, blob.Staged{Name: name, Size: u.Size, Keep: keep}, tail, staged, path.Base(staged), stagedPut, commit.Options{})
-		w.Size = info.Size
-		return err
+		w.Keep, w.Size = keep, int64(len(end))
+		if _, err = j.st.Bucket.Put(ctx, w.End, end, stagedPut); err != nil {
+			return fmt.Errorf("stage %s: %w", w.End, err)
+		}
+		return nil
 	}()
 	if err == nil {
 		return w, nil
@@ -256,14 +257,32 @@ func (j *copyJob) stagedElsewhere(plan string) string {
 	return path.Join(j.dest.Prefix, dataset.Hidden, "staged", plan)
 }
 
-// publishWidened puts a widened file in the place of the one it was made from: that one leaves readers' sight first.
+// publishWidened puts a file with its new end in the place of the one it is made from: that one leaves readers' sight first, and
+// gives its data from where it is then.
 func (j *copyJob) publishWidened(ctx context.Context, c *plan.Committing, set *dataset.Set, f dataset.File, size int64, w *widened) (blob.Info, error) {
 	if w == nil {
 		return blob.Info{}, fault.New(fault.Corrupt, "no result has %s, which is to be made from %s", f.Name, f.From)
 	}
-	if err := setAside(ctx, set, c.Plan.ID, f.From, size); err != nil {
+	final, id := set.Name(f.Name), c.Plan.ID+"/"+path.Base(w.End)
+	end, _, err := blob.ReadAll(ctx, j.st.Bucket, w.End, metaBytesMax)
+	if err == nil && int64(len(end)) != w.Size {
+		err = fault.New(fault.Corrupt, "%s has %d bytes, its result says %d", w.End, len(end), w.Size)
+	}
+	if err != nil {
+		return j.published(ctx, final, id, err)
+	}
+	aside, err := setAside(ctx, set, c.Plan.ID, f.From, size)
+	if err != nil {
 		return blob.Info{}, err
 	}
-	return commit.Publish(ctx, j.dest.Bucket, blob.Staged{Name: w.Staged, Size: w.Size}, nil, set.Name(f.Name), c.Plan.ID+"/"+path.Base(w.Staged),
-		blob.PutOptions{ContentType: contentType(j.set)}, commit.Options{})
+	return commit.Publish(ctx, j.dest.Bucket, blob.Staged{Name: aside, Size: size, Keep: w.Keep}, end, final, id, blob.PutOptions{ContentType: contentType(j.set)}, commit.Options{})
+}
+
+// published describes a file that another process has published, and swept what it was made of; if it is another's, or none, that
+// what it is made of is not there is err.
+func (j *copyJob) published(ctx context.Context, final, id string, err error) (blob.Info, error) {
+	if info, headErr := j.dest.Bucket.Head(ctx, final); headErr == nil && info.Metadata[commit.MetadataID] == id {
+		return info, nil
+	}
+	return blob.Info{}, err
 }
