@@ -31,12 +31,8 @@ type fetched struct {
 // fetch reads the footer of an entry. blob.ErrNotFound; damage names the object.
 func (l *Log) fetch(ctx context.Context, group uint32, n uint64) (*fetched, error) {
 	name := entryName(l.dir, group, n)
-	for again := false; ; again = true {
-		f, err := l.fetchOnce(ctx, name, group, n)
-		if fault.KindOf(err) != fault.Corrupt || again || ctx.Err() != nil { // it may have been damaged on its way
-			return f, l.damaged(err, name)
-		}
-	}
+	f, err := fault.Again(ctx, func() (*fetched, error) { return l.fetchOnce(ctx, name, group, n) })
+	return f, l.damaged(err, name)
 }
 
 func (l *Log) fetchOnce(ctx context.Context, name string, group uint32, n uint64) (*fetched, error) {

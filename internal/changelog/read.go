@@ -226,15 +226,14 @@ func (l *Log) loadBlocks(ctx context.Context, load *loading) (*loading, error) {
 }
 
 func (l *Log) loadRange(ctx context.Context, name string, parts []Part, opts blob.ReadOptions) error {
-	for again := false; ; again = true {
+	_, err := fault.Again(ctx, func() (struct{}, error) {
 		data, _, err := blob.ReadRange(ctx, l.bucket, name, opts, EntryBytesMax)
 		if err == nil {
 			err = cut(parts, data, opts.Offset)
 		}
-		if fault.KindOf(err) != fault.Corrupt || again || ctx.Err() != nil { // it may have been damaged on its way
-			return err
-		}
-	}
+		return struct{}{}, err
+	})
+	return err
 }
 
 // cut hands each part its bytes of data, which begins at byte from of the entry.

@@ -35,7 +35,7 @@ func PutBytes(ctx context.Context, b blob.Bucket, name string, o Object, opts Op
 	}
 	standing := Standing{Tail: o.Data[max(0, len(o.Data)-int(o.Tail)):]}
 	won, err := decide(ctx, b, name, o.Data, o.ContentType, o.ID, opts, func(ctx context.Context) (bool, error) {
-		there, err := twice(ctx, func() (there Standing, err error) {
+		there, err := fault.Again(ctx, func() (there Standing, err error) {
 			there.Tail, there.Info, err = blob.ReadRange(ctx, b, name, blob.ReadOptions{Offset: -o.Tail}, o.Tail)
 			if err == nil {
 				var id ID

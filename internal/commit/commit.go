@@ -235,16 +235,7 @@ func published(ctx context.Context, b blob.Bucket, size int64, tail []byte, fina
 }
 
 func read(ctx context.Context, b blob.Bucket, name string) (envelope, error) {
-	return twice(ctx, func() (envelope, error) { return readOnce(ctx, b, name) })
-}
-
-// twice reads again what came damaged: it may have been damaged on its way.
-func twice[T any](ctx context.Context, read func() (T, error)) (T, error) {
-	found, err := read()
-	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
-		return read()
-	}
-	return found, err
+	return fault.Again(ctx, func() (envelope, error) { return readOnce(ctx, b, name) })
 }
 
 func readOnce(ctx context.Context, b blob.Bucket, name string) (envelope, error) {

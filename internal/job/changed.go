@@ -103,7 +103,7 @@ func firstKeys(ctx context.Context, src source.Source) (*item.KeySchema, string,
 		if u.File != nil && u.File.Items == 0 {
 			continue
 		}
-		keys, err := keysOf(ctx, changer, u)
+		keys, err := fault.Again(ctx, func() (*item.KeySchema, error) { return keysOf(ctx, changer, u) })
 		if err != nil || keys != nil {
 			return keys, src.Info().Windows[u.Window-1].URL, err
 		}

@@ -272,7 +272,7 @@ func create(ctx context.Context, st State, spec Spec, id string, number int) (*P
 // ensureTasks puts the tasks if they are absent and returns what stands there: the first maker's tasks are the plan's.
 func ensureTasks(ctx context.Context, st State, id string, spec Spec) ([]byte, error) {
 	name := tasksName(st, id, FormatVersion)
-	tasks, err := spec.Tasks(ctx)
+	tasks, err := fault.Again(ctx, func() ([]json.RawMessage, error) { return spec.Tasks(ctx) })
 	if err != nil {
 		return nil, err
 	}
@@ -389,11 +389,7 @@ type Task struct {
 
 // Tasks reads and checks the plan's tasks.
 func Tasks(ctx context.Context, st State, p *Plan) ([]Task, error) {
-	tasks, err := readTasks(ctx, st, p)
-	if fault.KindOf(err) == fault.Corrupt && ctx.Err() == nil {
-		return readTasks(ctx, st, p) // they may have been damaged on their way
-	}
-	return tasks, err
+	return fault.Again(ctx, func() ([]Task, error) { return readTasks(ctx, st, p) })
 }
 
 func readTasks(ctx context.Context, st State, p *Plan) ([]Task, error) {

@@ -285,33 +285,16 @@ func runTasks(ctx context.Context, st State, p *Plan, job Job, o RunOptions) err
 	return group.Wait()
 }
 
-// damagedTries is how often a task, or a commit, is tried again after it met damaged data.
-const damagedTries = 1
-
-// damaged tells whether err may come of data that were damaged on their way. A version that nobody knows is one flipped bit
-// from those that are known.
-func damaged(err error) bool {
-	k := fault.KindOf(err)
-	return err != nil && (k == fault.Corrupt || k == fault.Unsupported)
-}
-
 func retryTask(ctx context.Context, st State, p *Plan, job Job, task Task, generation int, o RunOptions) (Result, error) {
 	tries := o.Tries
 	if tries == 0 {
 		tries = 3
 	}
-	again := 0
-	for try := 1; ; {
-		res, err := runTask(ctx, st, p, job, task, generation, o)
-		if damaged(err) && ctx.Err() == nil && again < damagedTries {
-			// What was damaged on its way is whole when it is read again; what is damaged where it lies fails again.
-			again++
-			continue
-		}
+	for try := 1; ; try++ {
+		res, err := fault.Again(ctx, func() (Result, error) { return runTask(ctx, st, p, job, task, generation, o) })
 		if err == nil || ctx.Err() != nil || !fault.Retryable(err) || fault.KindOf(err) == fault.Unknown || try == tries {
 			return res, err
 		}
-		try++
 	}
 }
 
@@ -344,10 +327,7 @@ func Commit(ctx context.Context, st State, p *Plan, job Job, o RunOptions) (End,
 		return End{}, err
 	}
 	meter := o.meter()
-	outcome, err := job.Commit(ctx, &Committing{p, st, results, meter})
-	for again := 0; damaged(err) && ctx.Err() == nil && again < damagedTries; again++ {
-		outcome, err = job.Commit(ctx, &Committing{p, st, results, meter})
-	}
+	outcome, err := fault.Again(ctx, func() (Outcome, error) { return job.Commit(ctx, &Committing{p, st, results, meter}) })
 	if err != nil {
 		// Another process may have committed and swept while this one was at it.
 		if end, ended, endErr := Ending(ctx, st, p); endErr == nil && ended {

@@ -7,6 +7,7 @@ import (
 
 	"dynaferry/internal/codec"
 	"dynaferry/internal/dynamo"
+	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 	"dynaferry/internal/step"
 	"dynaferry/internal/world"
@@ -173,8 +174,12 @@ type Source interface {
 	Address() world.Address
 }
 
-// Open looks at an address and opens what stands there.
+// Open looks at an address and opens what stands there; what arrives damaged of it is read again.
 func Open(ctx context.Context, w *world.World, spec Spec) (Source, error) {
+	return fault.Again(ctx, func() (Source, error) { return openOnce(ctx, w, spec) })
+}
+
+func openOnce(ctx context.Context, w *world.World, spec Spec) (Source, error) {
 	at, err := world.Parse(spec.Address)
 	if err != nil {
 		return nil, err
