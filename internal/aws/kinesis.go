@@ -81,7 +81,7 @@ func (k *Kinesis) Describe(ctx context.Context, stream string) (*feed.Stream, er
 	}
 	d := &reply.StreamDescriptionSummary
 	return &feed.Stream{ARN: d.StreamARN, Kinesis: true, View: feed.BothImages,
-		Open: d.StreamStatus == "ACTIVE" || d.StreamStatus == "UPDATING"}, nil
+		Open: d.StreamStatus == "ACTIVE" || d.StreamStatus == "UPDATING", Date: x.received}, nil
 }
 
 // Shards implements feed.Client. Children have higher numbers than their parents, so that AFTER_SHARD_ID spares the lower ones.

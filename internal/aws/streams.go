@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -69,6 +70,7 @@ type streamReply struct {
 		Shards                             []shardReply
 		LastEvaluatedShardId               string
 	}
+	date time.Time // of the reply, by the service's clock
 }
 
 func (s *Streams) describe(ctx context.Context, in *dynamodbstreams.DescribeStreamInput) (*streamReply, error) {
@@ -83,6 +85,7 @@ func (s *Streams) describe(ctx context.Context, in *dynamodbstreams.DescribeStre
 	if err := json.Unmarshal(x.reply, out); err != nil {
 		return nil, brokenReply(err)
 	}
+	out.date = x.received
 	return out, nil
 }
 
@@ -94,7 +97,7 @@ func (s *Streams) Describe(ctx context.Context, stream string) (*feed.Stream, er
 	}
 	d := &reply.StreamDescription
 	out := &feed.Stream{ARN: d.StreamArn, Table: d.TableName, View: d.StreamViewType,
-		Open: strings.HasPrefix(d.StreamStatus, "ENABL")}
+		Open: strings.HasPrefix(d.StreamStatus, "ENABL"), Date: reply.date}
 	for _, k := range d.KeySchema {
 		if k.KeyType == "HASH" {
 			out.Keys.Hash = item.KeyAttr{Name: k.AttributeName}

@@ -124,6 +124,7 @@ func (g *group) gap(note changelog.GapNote, to map[string]feed.Position) error {
 	}
 	g.enqueue(d)
 	g.tidy()
+	g.telling = g.telling || len(note.Gone) > 0 || note.Stream != ""
 	return nil
 }
 
@@ -169,7 +170,7 @@ func (g *group) tellLost() error {
 	slices.Sort(note.Gone)
 	note.Reason = fmt.Sprintf("the service no longer has %d shards that were not read to their end, or their children: %s", len(g.lost), note.Gone[0])
 	g.lost = nil
-	g.listAt, g.complete = time.Now(), note.To
+	g.complete = note.To
 	return g.gap(note, nil)
 }
 

@@ -58,6 +58,8 @@ type group struct {
 	refused    int       // listings in a row that were older than the log
 	lost       []*shard  // gone, and still to be told
 	missing    int       // shards that the service said once or twice are not there
+	doubted    int64     // what Metrics.Unsure has of this group
+	telling    bool      // a gap that ends shards is on its way into the log; until it is there no list shows what begins behind it
 	children   []*shard  // closed ones whose children are looked for
 	asking     int       // of them, at once
 }
@@ -101,6 +103,7 @@ func (p *process) carry(ctx context.Context, n uint32) error {
 	for _, s := range g.shards {
 		p.o.Metrics.forget(s.ID)
 	}
+	p.o.Metrics.Unsure.Add(-g.doubted)
 	plantedKeep(p.o.Writer, g.shards)
 	return err
 }
@@ -169,6 +172,7 @@ func (g *group) loop(ctx context.Context) error {
 			return err
 		}
 		starved := g.begin()
+		g.doubts()
 		timer.Reset(time.Until(g.next(starved)))
 		var free chan *buffer
 		if starved {
@@ -207,7 +211,7 @@ func (g *group) advance() error {
 		g.cut()
 	}
 	g.put()
-	if !g.listing && !now.Before(g.listAt) {
+	if !g.listing && !g.telling && !now.Before(g.listAt) {
 		g.listAll()
 	}
 	for _, s := range g.children {
@@ -246,7 +250,7 @@ func (g *group) next(starved bool) time.Time {
 	if !g.since.IsZero() && len(g.queue) == 0 {
 		earlier(g.since.Add(g.o.SegmentEvery))
 	}
-	if !g.listing {
+	if !g.listing && !g.telling {
 		earlier(g.listAt)
 	}
 	for _, s := range g.children {
@@ -372,6 +376,9 @@ func (g *group) appended(e *changelog.Entry) error {
 		g.o.OnEntry(e)
 	}
 	if e.Kind == changelog.Gap {
+		if g.telling && (len(e.Gap.Gone) > 0 || e.Gap.Stream != "") {
+			g.telling, g.listAt = false, time.Now()
+		}
 		return g.toldGap(e)
 	}
 	return nil

@@ -21,6 +21,8 @@ type Metrics struct {
 	Duplicates atomic.Int64 // records that were dropped because they were there before
 	Fences     atomic.Int64 // groups that were taken over
 	Lost       atomic.Int64 // groups that were lost to another
+	// Unsure is of how many shards and lists no answer counts yet: who waits until nothing comes waits for them first.
+	Unsure atomic.Int64
 	// Progress is when an entry was appended, or a shard seen at its open end, last: µs since 1970 by the service's clock.
 	Progress atomic.Int64
 

@@ -40,6 +40,7 @@ func (g *group) arrived(s *shard, r *reply, b *buffer) error {
 		s.iterator = r.iterator
 		return g.failed(s, r.err)
 	}
+	s.heard = true
 	if s.failures = 0; !s.absent.IsZero() {
 		s.absent, s.absences = time.Time{}, 0
 		g.missing--

@@ -78,6 +78,7 @@ func (p *process) open(ctx context.Context, stream string, o Options) error {
 	if err != nil {
 		return err
 	}
+	p.learn(p.stream.Date) // before any page: what is begun, or found gone, is by the service's clock already
 	p.o = o.withDefaults(ctx, p.stream.Kinesis)
 	p.rates = Derive(p.stream.Kinesis, p.o)
 	p.pages = make(chan *buffer, p.o.pages())

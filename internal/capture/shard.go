@@ -25,6 +25,7 @@ type shard struct {
 	at       time.Time // when the next page is due
 	index    int       // in the schedule; -1 outside
 	failures int       // calls in a row
+	heard    bool      // a page came
 	absent   time.Time // since when the service says that there is no such shard
 	absences int
 	gone     bool // it is certain

@@ -154,6 +154,7 @@ func (c *Chain) compose(ctx context.Context, d *Draft) *Entry {
 	if e.Seen == nil {
 		e.Seen = c.state.Seen
 	}
+	e.At = max(e.At, c.state.At) // clocks differ, and Log.Since halves: time never goes back along a chain
 	if e.Stream == "" {
 		e.Stream = c.state.Stream
 	}

@@ -16,6 +16,7 @@ type State struct {
 	Writer string // of the last entry
 	Listed int64  // of the last entry
 	Seen   []uint64
+	At     int64 // of the last entry: when it was written
 	// Through is that of the last entry, in a log that holds a part of another.
 	Through uint64
 	shards  map[string]*Shard
@@ -213,7 +214,7 @@ func (s *State) starts(e *Entry, now *Shard) error {
 
 // put takes over what an entry says, without a check.
 func (s *State) put(e *Entry) {
-	s.N, s.Stream, s.Writer, s.Listed, s.Seen, s.Through = e.N, e.Stream, e.Writer, e.Listed, e.Seen, e.Through
+	s.N, s.Stream, s.Writer, s.At, s.Listed, s.Seen, s.Through = e.N, e.Stream, e.Writer, e.At, e.Listed, e.Seen, e.Through
 	if e.Gap != nil && e.Gap.Stream != "" {
 		clear(s.shards) // the stream before is over, with all that was to come of it
 	}

@@ -39,3 +39,20 @@ func TestSince(t *testing.T) {
 		t.Errorf("with a hole: %v", err)
 	}
 }
+
+// TestSinceClocks: a writer whose clock is behind does not hide what others wrote before it.
+func TestSinceClocks(t *testing.T) {
+	l := makeLog(t, newMemory(), 1)
+	c := openChain(t, l, "w1")
+	for i, at := range []int64{10, 20, 30, 5, 7, 40} {
+		if i == 3 {
+			c = openChain(t, l, "w2") // whose state is read, not known
+		}
+		appendDraft(t, c, &Draft{Kind: Fence, At: at})
+	}
+	for at, want := range map[int64]uint64{5: 1, 20: 2, 25: 3, 30: 3, 31: 6} {
+		if first, _, err := l.Since(t.Context(), 0, at); err != nil || first != want {
+			t.Errorf("since %d: entry %d, %v; want %d", at, first, err, want)
+		}
+	}
+}

@@ -145,6 +145,8 @@ func (v *victim) call(operation string, arguments, answer any) error {
 	stem := "DynamoDB_20120810."
 	if slices.Contains([]string{"DescribeStream", "GetShardIterator", "GetRecords"}, operation) {
 		stem = "DynamoDBStreams_20120810."
+	} else if operation == "SplitShard" {
+		stem = "DynaferryLocal."
 	}
 	req, err := http.NewRequest(http.MethodPost, v.url, bytes.NewReader(body))
 	if err != nil {

@@ -259,31 +259,32 @@ func TestNativeFailed(t *testing.T) {
 	}
 }
 
+// pace has the tables' clock go on by so much every 20 ms, until stop.
+func (w *nativeWorld) pace(step time.Duration) (stop func()) {
+	done := make(chan struct{})
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+				w.ahead.Add(int64(step))
+			}
+		}
+	})
+	return func() { close(done); clock.Wait() }
+}
+
 // A service that holds its times is followed: what is too young is waited for, a window too short is made longer, one too
 // long is cut, and the windows of a chain touch.
 func TestNativeStrictTimes(t *testing.T) {
 	w := newNativeWorld(t, local.Options{StrictTimes: true})
-	stop := make(chan struct{})
-	var clock sync.WaitGroup
-	pace := func(rate time.Duration) {
-		stop = make(chan struct{})
-		clock.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(20 * time.Millisecond):
-					w.ahead.Add(int64(rate))
-				}
-			}
-		})
-	}
 	w.run(0, "export", "dynamodb://Orders", "s3://lake/chain", "--native", "--enable-pitr", "--format", "dynamodb-json")
 	w.ahead.Add(int64(6 * time.Minute))
-	pace(30 * time.Second)
+	stop := w.pace(30 * time.Second)
 	out := w.run(0, "export", "dynamodb://Orders", "--native", "--follow-on", "s3://lake/chain")
-	close(stop)
-	clock.Wait()
+	stop()
 	if !strings.Contains(out, "the service takes no window of") || strings.Count(out, "changes from") != 1 {
 		t.Errorf("a window of a minute:\n%s", out)
 	}

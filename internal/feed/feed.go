@@ -43,6 +43,7 @@ type Stream struct {
 	View    View
 	Keys    item.KeySchema // names alone, of type 0, of DynamoDB Streams: the table's description tells the types; nothing of Kinesis
 	Open    bool           // records still come; a disabled stream is readable for its 24 hours
+	Date    time.Time      // the service's clock when it told this; zero where that is not known
 }
 
 // Shard is a part of a stream. A reader drains its parents first, or those that are still listed: parents may be trimmed.

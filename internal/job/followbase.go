@@ -284,7 +284,7 @@ func (f *Follow) exporting(ctx context.Context, env *Env, dest string, from time
 	if f.wish.Bootstrap == bootstrapScan {
 		return NewCopy(ctx, env, "export", source.Spec{Address: f.wish.Source, Consistent: true}, set)
 	}
-	native := NativeExport{Dest: dest, Form: source.Parquet, At: from.UTC().Format(time.RFC3339), Copy: &set}
+	native := NativeExport{Dest: dest, Form: source.Parquet, At: from.UTC().Format(time.RFC3339), Copy: &set, Told: true}
 	return NewNativeExport(ctx, env, f.wish.Source, native, false)
 }
 

@@ -126,7 +126,7 @@ func (f *Follow) watch(ctx context.Context) error {
 		s := f.Status()
 		f.env.progress("%s", s)
 		mine := f.held()
-		if moved := f.captured.Read.Load() + s.Gaps + s.Retries; moved != last || mine != held || s.Calls == 0 || f.booting.Load() {
+		if moved := f.captured.Read.Load() + s.Gaps + s.Retries; moved != last || mine != held || s.Calls == 0 || f.captured.Unsure.Load() > 0 || f.booting.Load() {
 			last, since, held = moved, time.Now(), mine
 		}
 		idle := f.wish.Idle

@@ -108,7 +108,7 @@ func (h *heal) export(ctx context.Context, s *states, window []time.Time) error 
 	if !h.log.View.HasOld() {
 		view = viewNew
 	}
-	set := NativeExport{Dest: dest.String(), Form: source.DynamoDBJSON, From: window[0].Format(time.RFC3339), To: window[1].Format(time.RFC3339), View: view}
+	set := NativeExport{Dest: dest.String(), Form: source.DynamoDBJSON, From: window[0].Format(time.RFC3339), To: window[1].Format(time.RFC3339), View: view, Told: true}
 	env := *h.env
 	env.State = ""
 	r, err := NewNativeExport(ctx, &env, h.wish.Source, set, false)

@@ -8,6 +8,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"dynaferry/internal/changelog"
+	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
 	"dynaferry/internal/source"
@@ -15,7 +16,7 @@ import (
 
 // A gap of a table without continuous backups is healed by a look at the table: each item that is not what the log tells, and each
 // that the log has and the table has not, is a final state, stamped with the beginning of the scan, so that every record of
-// the time of the scan and behind it beats it. What happened in the gap nobody knows any more; where it ended is known.
+// the time of the scan and behind it beats it (see beginning). What happened in the gap nobody knows any more; where it ended is known.
 //
 // What the log tells is held by hashes, of compareKeys keys at a time: a log of more is gone through, and the table scanned, once for
 // each part of that many by the hash of their keys.
@@ -52,7 +53,10 @@ func (h *heal) compare(ctx context.Context, s *states) error {
 	if err != nil {
 		return err
 	}
-	c := &comparing{states: s, parts: records*toldBytes/uint64(h.env.memory()/2) + 1, start: time.Now().UTC()}
+	c := &comparing{states: s, parts: records*toldBytes/uint64(h.env.memory()/2) + 1}
+	if c.start, err = h.beginning(ctx, s.gap); err != nil {
+		return err
+	}
 	s.note = changelog.CompactedNote{From: c.start.UnixMicro(), Source: "scan of " + h.table.String()}
 	if c.parts > 1 {
 		h.env.say("the log has up to %d keys: the table is read %d times", records, c.parts)
@@ -70,9 +74,48 @@ func (h *heal) compare(ctx context.Context, s *states) error {
 			return err
 		}
 	}
-	s.note.To = time.Now().UTC().UnixMicro()
+	end, err := h.now(ctx)
+	if err != nil {
+		return err
+	}
+	s.note.To = end.UnixMicro()
 	s.note.Source += fmt.Sprintf(" from %s to %s", timeText(c.start), timeText(time.UnixMicro(s.note.To)))
 	return nil
+}
+
+// beginning waits until a look at the table can be told from the gap, and is the time of its states: by the service's clock, as records are
+// stamped, whatever ours says, and earlier by as much as stamps may be off. So every change that the scan may have missed beats what it
+// saw, and it beats every change of before the gap.
+func (h *heal) beginning(ctx context.Context, g *openGap) (time.Time, error) {
+	const settle = changelog.SettleMicros * time.Microsecond
+	for {
+		now, err := h.now(ctx)
+		if err != nil {
+			return now, err
+		}
+		start := now.Add(-settle)
+		wait := g.to.Add(settle).Sub(start)
+		if wait <= 0 {
+			return start, nil
+		}
+		h.env.progress("the table is read in %v, when the gap is over for certain", wait)
+		if err := pauseFor(ctx, min(wait, time.Second)); err != nil {
+			return now, err
+		}
+	}
+}
+
+// now is the service's clock, to the second before.
+func (h *heal) now(ctx context.Context) (time.Time, error) {
+	client, err := h.env.World.Client(ctx, h.table)
+	if err != nil {
+		return time.Time{}, err
+	}
+	page, err := client.Scan(ctx, &dynamo.ScanRequest{Table: h.table.Host, Limit: 1}, new(item.Batch))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask %s for the time: %w", h.table, err)
+	}
+	return page.Received.UTC().Truncate(time.Second), nil
 }
 
 // recorded is how many records the log has: at least as many as it has keys.

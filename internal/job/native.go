@@ -32,6 +32,10 @@ type NativeExport struct {
 	KMSKey   string `json:"kmsKey,omitempty"`
 	Owner    string `json:"bucketOwner,omitempty"`
 	Copy     *Copy  `json:"copy,omitempty"` // how to convert; nil leaves the export
+
+	// Told says that the times were not typed but come from the service's answers: they have come, whatever our clock says, and the
+	// last window may end later where the service wants it longer.
+	Told bool `json:"-"`
 }
 
 // incremental tells whether changes are exported.
@@ -346,7 +350,7 @@ func (j *nativeJob) cut(ctx context.Context, desc *dynamo.Table) ([]json.RawMess
 	default:
 		t := nativeTask{}
 		if j.set.At != "" {
-			if t.At, err = parseMoment(j.set.At, now); err == nil && t.At.After(now.Add(time.Second)) {
+			if t.At, err = parseMoment(j.set.At, now); err == nil && !j.set.Told && t.At.After(now.Add(time.Second)) {
 				err = fault.New(fault.User, "--at %s has not come yet", j.set.At)
 			}
 		}

@@ -151,7 +151,7 @@ func (j *nativeJob) early(ctx context.Context, from time.Time) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look when %s was made: %w", table.Host, err)
 	}
-	return from.Before(b.Earliest) || from.Before(desc.Created), nil
+	return from.Before(b.Earliest) || from.Before(desc.Created.Truncate(time.Second)), nil // windows know no finer times
 }
 
 // tokenOf is the client token of a request: the same for every attempt of a generation, and for none else. A request that

@@ -100,7 +100,7 @@ func (j *nativeJob) window(ctx context.Context, desc *dynamo.Table, now time.Tim
 	if !from.Before(to) {
 		return nil, fault.New(fault.User, "--incremental: %s is not before %s", timeText(from), timeText(to))
 	}
-	if to.After(now.Add(time.Second)) {
+	if !j.set.Told && to.After(now.Add(time.Second)) {
 		return nil, fault.New(fault.User, "--incremental: %s has not come yet", timeText(to))
 	}
 	if from.Before(b.Earliest) { // nor will waiting for the window's end bring them
@@ -111,7 +111,9 @@ func (j *nativeJob) window(ctx context.Context, desc *dynamo.Table, now time.Tim
 		return nil, fault.Hint(fault.New(fault.User, "--incremental: the changes from %s on are asked for, and the service has them from %s on only", timeText(from), timeText(b.Earliest)),
 			"--incremental %s..%s", timeText(b.Earliest), end)
 	}
-	return windows(from, to), nil
+	tasks := windows(from, to)
+	tasks[len(tasks)-1].Extend = j.set.Told
+	return tasks, nil
 }
 
 // known is from when to when the service can tell what changed. A window that ends within a second waits for the whole of it.

@@ -483,7 +483,8 @@ func (j *reconcileJob) evidenceRound(ctx context.Context, c *plan.Committing, se
 	if err != nil {
 		return plan.Outcome{}, err
 	}
-	window := source.LogSpec{AcceptCompacted: set.AcceptCompacted, Whole: true}
+	// Of final states of a gap only what was written counts: nobody knows who deleted what they say is gone.
+	window := source.LogSpec{AcceptCompacted: set.AcceptCompacted, Whole: true, Ops: []string{source.OpPut, source.OpTTL, source.OpAppDelete}}
 	if shows := base.Info().Shows; shows != nil {
 		window.From = shows.Start.Add(-overlap)
 	}

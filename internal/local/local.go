@@ -153,6 +153,14 @@ func size(raw []byte) int {
 	return n
 }
 
+// dated tells our clock with each reply: who reads streams learns it there.
+func (db *DB) dated() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = []string{db.now().UTC().Format(http.TimeFormat)}
+		db.ServeHTTP(w, r)
+	})
+}
+
 // The bounds of a connection. A request is read whole before it is looked at, and is at most 16 MB.
 const (
 	headerTimeout = 10 * time.Second
@@ -167,7 +175,7 @@ func (db *DB) Serve(ctx context.Context, l net.Listener) error {
 		err := fault.New(fault.User, "the local DynamoDB listens on loopback only, not on %s", l.Addr())
 		return errors.Join(fault.Hint(err, "listen on 127.0.0.1"), l.Close())
 	}
-	server := &http.Server{Handler: db, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	server := &http.Server{Handler: db.dated(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
 	server.RegisterOnShutdown(db.kinesis.Hangup)
 	var jobs sync.WaitGroup
 	defer jobs.Wait()
