@@ -147,6 +147,8 @@ func (v *victim) call(operation string, arguments, answer any) error {
 		stem = "DynamoDBStreams_20120810."
 	} else if operation == "SplitShard" {
 		stem = "DynaferryLocal."
+	} else if operation == "CreateStream" {
+		stem = "Kinesis_20131202."
 	}
 	req, err := http.NewRequest(http.MethodPost, v.url, bytes.NewReader(body))
 	if err != nil {

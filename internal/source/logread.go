@@ -236,7 +236,17 @@ func (st *logStream) parse(b *item.Changes, lines []byte) error {
 	if err != nil {
 		return fault.As(fault.Corrupt, err)
 	}
-	for i := range page.Records {
+	order := func(yield func(int) bool) {
+		for i := range page.Records {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+	if l := st.log.log; l.Kinesis && st.part.Source != nil && st.others == nil && l.View.HasOld() && !l.Keys.Empty() {
+		order = slices.Values(ordered(page, l.Keys))
+	}
+	for i := range order {
 		r := &page.Records[i]
 		at, inside := st.when(r)
 		switch {
