@@ -35,6 +35,8 @@ type group struct {
 	queue     []*changelog.Draft // cut, and not in the log; the first is being put if appending
 	appending bool
 	since     time.Time // when the draft was touched first; zero when it is not
+	cutAt     time.Time // when the last draft with records was cut
+	reading   int       // pages that are on their way
 	mark      bool      // a mark about a tip is due by itself
 	seen      seen
 
@@ -248,7 +250,7 @@ func (g *group) next(starved bool) time.Time {
 		earlier(g.due[0].at)
 	}
 	if !g.since.IsZero() && len(g.queue) == 0 {
-		earlier(g.since.Add(g.o.SegmentEvery))
+		earlier(g.ripe())
 	}
 	if !g.listing && !g.telling {
 		earlier(g.listAt)
@@ -270,7 +272,20 @@ func (g *group) cutDue(now time.Time) bool {
 	if g.since.IsZero() {
 		g.since = now
 	}
-	return g.build.Full() || g.build.Bytes() >= g.o.SegmentBytes || len(g.queue) == 0 && now.Sub(g.since) >= g.o.SegmentEvery
+	return g.build.Full() || g.build.Bytes() >= g.o.SegmentBytes || len(g.queue) == 0 && !now.Before(g.ripe())
+}
+
+// ripe is when a draft that was touched becomes an entry, if nothing is being put. Records wait for others that may be
+// gathered with them: not after a rest, nor when none will be asked for within that time.
+func (g *group) ripe() time.Time {
+	if g.build.Bytes() == 0 {
+		return g.since.Add(g.o.SegmentEvery)
+	}
+	at := later(g.since, g.cutAt.Add(g.o.SegmentEvery))
+	if g.reading == 0 && (len(g.due) == 0 || g.due[0].at.After(at)) {
+		return g.since
+	}
+	return at
 }
 
 // cut makes the draft the next in the queue. It tells with it which shards stand at their open end.
@@ -283,6 +298,9 @@ func (g *group) cut() {
 		}
 	}
 	g.mark = false
+	if g.build.Bytes() > 0 {
+		g.cutAt = time.Now()
+	}
 	if g.build.Touched() || g.tellListed {
 		g.enqueue(g.build.Cut())
 	}

@@ -19,11 +19,12 @@ type Options struct {
 	Freshness time.Duration
 	// ReadBudget is instead how many calls an hour an idle shard may cost. Derive tells what each means for the other.
 	ReadBudget int
-	// CallsPerSecond bounds the reads of one shard: 5, which is Kinesis's limit; of DynamoDB Streams it leaves room for
-	// the second reader that a shard may have.
+	// CallsPerSecond bounds the reads of one shard, over paceCalls of them: 5, which is Kinesis's limit; of DynamoDB Streams
+	// it leaves room for the second reader that a shard may have.
 	CallsPerSecond float64
 
-	// SegmentEvery is how old the first record of an entry may be when nothing is being put: a quarter of Freshness.
+	// SegmentEvery is between two entries when little comes: a quarter of Freshness. After a rest the first record is put
+	// at once, and so is what no other record will be read for in that time.
 	// While a put is under way the next entry grows, to at most about SegmentBytes of records: 32 MiB.
 	SegmentEvery time.Duration
 	SegmentBytes int

@@ -14,10 +14,12 @@ import (
 // read asks for a shard's next page.
 func (g *group) read(s *shard, b *buffer) {
 	q := question{shard: s.ID, iterator: s.iterator, after: s.end, horizon: s.horizon, limit: limitFor(s.size), only: s.closed}
+	g.reading++
 	g.aside(func() func() error {
 		b.Reset()
 		r := g.fetch(g.reads, q, b)
 		return func() error {
+			g.reading--
 			defer func() { g.pages <- b }()
 			if g.stopped {
 				return nil
@@ -32,6 +34,7 @@ func (g *group) arrived(s *shard, r *reply, b *buffer) error {
 	if s.gone {
 		return nil
 	}
+	s.pace.ask(time.Now().Add(-r.took))
 	if r.opened {
 		s.quiet = nil
 		s.unjudged = s.unjudged || s.horizon || s.end.IsZero() || g.stream.Kinesis
@@ -118,10 +121,10 @@ func (g *group) settle(s *shard, r *reply, b *buffer, news bool) {
 	} else {
 		s.quiet = nil
 	}
-	wait := time.Duration(float64(time.Second) / g.o.CallsPerSecond)
+	var wait time.Duration
 	if g.stream.Kinesis {
 		s.ahead = b.Behind == 0
-		wait = max(wait, time.Duration(b.Bytes)*time.Second/kinesisBytesSecond)
+		wait = time.Duration(b.Bytes) * time.Second / kinesisBytesSecond
 	} else if news {
 		// What comes now was written just now, or there is more to be caught up with.
 		s.ahead = b.Date.UnixMicro()-s.time < aheadWithin.Microseconds() && len(b.Records) < limitFor(s.size)/2
@@ -129,7 +132,7 @@ func (g *group) settle(s *shard, r *reply, b *buffer, news bool) {
 	if s.ahead {
 		wait = max(wait, g.rates.interval(g.quiet()))
 	}
-	g.schedule(s, time.Now().Add(max(wait-r.took, 0)))
+	g.schedule(s, later(time.Now().Add(wait-r.took), s.pace.free(g.o.CallsPerSecond)))
 }
 
 const (

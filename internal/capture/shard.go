@@ -22,6 +22,7 @@ type shard struct {
 	trimmed  bool // since the service refused the position
 	unjudged bool // the next page is the first since it was opened where records may be missing
 
+	pace     pace
 	at       time.Time // when the next page is due
 	index    int       // in the schedule; -1 outside
 	failures int       // calls in a row
