@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"dynaferry/internal/changelog"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/world"
 )
@@ -15,11 +16,11 @@ import (
 // others at once; a table that rests moves them at most once more, after its last change was counted. So twice without a
 // record between is a stream that is broken.
 type alarm struct {
-	mu      sync.Mutex
-	records int64 // captured when the counts were looked at first
-	counts  [2]int64
-	looked  bool
-	moves   int
+	mu     sync.Mutex
+	newest int64 // time of the newest record when the counts were looked at first
+	counts [2]int64
+	looked bool
+	moves  int
 }
 
 const (
@@ -27,13 +28,20 @@ const (
 	alarmMoves = 2
 )
 
-// see takes counts, and how many records were captured until now.
-func (a *alarm) see(records int64, counts [2]int64) {
+// moved tells whether counts are others than those that were seen last: only then is it worth asking for the newest record.
+func (a *alarm) moved(counts [2]int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.looked || counts != a.counts
+}
+
+// see takes counts, and the time of the newest record that was captured, by whomever.
+func (a *alarm) see(newest int64, counts [2]int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case !a.looked || records != a.records:
-		a.looked, a.records, a.moves = true, records, 0
+	case !a.looked || newest != a.newest:
+		a.looked, a.newest, a.moves = true, newest, 0
 	case counts != a.counts:
 		a.moves++
 	}
@@ -60,13 +68,30 @@ func (f *Follow) listen(ctx context.Context, every time.Duration) error {
 	defer tick.Stop()
 	for {
 		if t, err := dynamo.Describe(ctx, client, at.Host); err == nil {
-			f.alarm.see(f.captured.Records.Load(), [2]int64{t.Items, t.Bytes})
+			f.hear(ctx, [2]int64{t.Items, t.Bytes})
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// hear judges a table's counts by the log, which tells what all followers that share its groups have captured; of one's own records
+// none may tell.
+func (f *Follow) hear(ctx context.Context, counts [2]int64) {
+	if !f.alarm.moved(counts) {
+		return
+	}
+	var newest int64
+	err := f.eachState(ctx, func(s *changelog.State) {
+		for _, shard := range s.Shards() {
+			newest = max(newest, shard.Time)
+		}
+	})
+	if err == nil {
+		f.alarm.see(newest, counts)
 	}
 }
 
@@ -92,8 +117,7 @@ func (f *Follow) unwell(s FollowStatus, held int) (reasons []string) {
 		}
 		reasons = append(reasons, reason)
 	}
-	// Who captures a part of the log alone, or stands by, does not see the records of the others.
-	if held == int(f.log.Groups) && f.alarm.on() {
+	if f.alarm.on() {
 		reasons = append(reasons, "the table changes and its stream yields nothing")
 	}
 	return reasons
