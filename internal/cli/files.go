@@ -8,6 +8,8 @@ import (
 	"dynaferry/internal/blob"
 	"dynaferry/internal/column"
 	"dynaferry/internal/delivery"
+	"dynaferry/internal/fault"
+	"dynaferry/internal/job"
 )
 
 // deliveryFlags say what files of changes look like; the commands that make some have the same.
@@ -15,6 +17,7 @@ type deliveryFlags struct {
 	steps     stepFlags
 	objects   objectFlags
 	partition []string
+	hive      string
 	schema    string
 }
 
@@ -30,6 +33,7 @@ func (f *deliveryFlags) add(cmd *cobra.Command, d *delivery.Settings) {
 	p.StringVar(&d.Extension, "extension", "", "of file names, for instance .jsonl.gz (default: by format and compression)")
 	p.Var(text(&d.Clock, string(delivery.ChangeTime)), "partition-time", "whose time prefixes mean: change (when it happened) or capture (when it was read)")
 	p.StringArrayVar(&f.partition, "partition-key", nil, "name in prefixes and the attribute it stands for: kind=order.kind; may be repeated")
+	p.StringVar(&f.hive, "partition", "", "Hive partitions by attributes, behind --prefix, as export has them: 'region, kind'")
 	p.StringVar(&f.schema, "schema", "", "parquet: file that fixes columns; inspect --schema writes one")
 	choices(cmd, "format", "dynamodb-json", "json", "csv", "parquet")
 	choices(cmd, "images", "new", "both", "changes")
@@ -54,7 +58,30 @@ func (f *deliveryFlags) settings(d *delivery.Settings) (objects blob.Settings, e
 		}
 		d.Partition = append(d.Partition, delivery.PartitionKey{Name: name, Path: strings.Split(path, ".")})
 	}
+	if err := f.hivePartitions(d); err != nil {
+		return objects, err
+	}
 	return objects, f.pinned(d)
+}
+
+// hivePartitions writes --partition as the prefix and the keys that it stands for.
+func (f *deliveryFlags) hivePartitions(d *delivery.Settings) error {
+	if f.hive == "" {
+		return nil
+	}
+	columns, err := job.ParsePartition(f.hive)
+	if err != nil {
+		return err
+	}
+	for _, c := range columns {
+		if c.Part != "" {
+			return fault.Hint(usage("--partition %s: %s is a part of a time; a delivery has that of the change", f.hive, c.Name), "--prefix '%s=!{timestamp:%s}/'",
+				c.Name, map[string]string{"year": "yyyy", "month": "MM", "day": "dd", "hour": "HH", "date": "yyyy-MM-dd"}[c.Part])
+		}
+		d.Prefix += c.Name + "=!{partitionKeyFromQuery:" + c.Name + "}/"
+		d.Partition = append(d.Partition, delivery.PartitionKey{Name: c.Name, Path: []string{c.Of}})
+	}
+	return nil
 }
 
 func (f *deliveryFlags) pinned(d *delivery.Settings) error {
