@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -99,16 +98,4 @@ func (l *Log) missing(err error, group uint32, n uint64) error {
 	}
 	name := entryName(l.dir, group, n)
 	return l.damaged(broken("entry %d of group %d is missing, and later ones are there: %w", n, group, err), name)
-}
-
-// exists tells whether an object is there.
-func (l *Log) exists(ctx context.Context, name string) (bool, error) {
-	_, err := l.bucket.Head(ctx, name)
-	if errors.Is(err, blob.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", name, err)
-	}
-	return true, nil
 }

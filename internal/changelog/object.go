@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"dynaferry/internal/blob"
+	"dynaferry/internal/commit"
 	"dynaferry/internal/fault"
 )
 
@@ -72,7 +73,7 @@ func (l *Log) Lost(ctx context.Context, group uint32, tail uint64) error {
 		if !ok || o.Level > 0 || o.N <= tail+1 {
 			return nil
 		}
-		if there, err := l.exists(ctx, entryName(l.dir, group, tail+1)); err != nil || there { // appended meanwhile
+		if there, err := commit.Exists(ctx, l.bucket, entryName(l.dir, group, tail+1)); err != nil || there { // appended meanwhile
 			return err
 		}
 		return l.missing(blob.ErrNotFound, group, tail+1)

@@ -3,6 +3,7 @@ package changelog
 import (
 	"context"
 
+	"dynaferry/internal/commit"
 	"dynaferry/internal/fault"
 )
 
@@ -28,9 +29,9 @@ func (l *Log) tail(ctx context.Context, group uint32) (n uint64, counts [levelsM
 	at := func(level int) func(uint64) (bool, error) {
 		return func(count uint64) (bool, error) {
 			if level == 0 {
-				return l.exists(ctx, entryName(l.dir, group, count))
+				return commit.Exists(ctx, l.bucket, entryName(l.dir, group, count))
 			}
-			return l.exists(ctx, indexName(l.dir, group, level, count-1))
+			return commit.Exists(ctx, l.bucket, indexName(l.dir, group, level, count-1))
 		}
 	}
 	top := 0
@@ -44,9 +45,9 @@ func (l *Log) tail(ctx context.Context, group uint32) (n uint64, counts [levelsM
 	}
 	for level := top; level >= 0; level-- {
 		if level == top && top > 0 {
-			n, err = gallop(1, 1, at(level))
+			n, err = commit.Last(1, 1, at(level))
 		} else {
-			n, err = gallop(n*fan, fan, at(level))
+			n, err = commit.Last(n*fan, fan, at(level))
 		}
 		if err != nil {
 			return 0, counts, err
@@ -54,36 +55,6 @@ func (l *Log) tail(ctx context.Context, group uint32) (n uint64, counts [levelsM
 		counts[level] = n
 	}
 	return n, counts, nil
-}
-
-// gallop finds the last number that is there from low on, which is there or before the first: by doubling steps, then by
-// halving.
-func gallop(low, step uint64, there func(uint64) (bool, error)) (uint64, error) {
-	high := low + step
-	for {
-		has, err := there(high)
-		if err != nil {
-			return 0, err
-		}
-		if !has {
-			break
-		}
-		low, step = high, 2*step
-		high = low + step
-	}
-	for high-low > 1 {
-		middle := low + (high-low)/2
-		has, err := there(middle)
-		if err != nil {
-			return 0, err
-		}
-		if has {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
 }
 
 // StateAt is where a group stands behind entry n, read from at most wholeEvery footers.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dynaferry/internal/blob"
+	"dynaferry/internal/commit"
 )
 
 // step is an entry on a walk along a chain, and where the group stands behind it.
@@ -148,11 +149,11 @@ func (l *Log) hole(ctx context.Context, group uint32, n uint64, misses int, abse
 	if misses%holeAfter != 0 {
 		return nil
 	}
-	later, err := l.exists(ctx, entryName(l.dir, group, n+1))
+	later, err := commit.Exists(ctx, l.bucket, entryName(l.dir, group, n+1))
 	if err != nil || !later {
 		return err
 	}
-	if here, err := l.exists(ctx, entryName(l.dir, group, n)); err != nil || here { // both came meanwhile
+	if here, err := commit.Exists(ctx, l.bucket, entryName(l.dir, group, n)); err != nil || here { // both came meanwhile
 		return err
 	}
 	return l.missing(absent, group, n)

@@ -118,38 +118,13 @@ const headEvery = 64
 func (l *ledger) tail(ctx context.Context) (uint64, error) {
 	low := uint64(0)
 	if noted := l.noted(ctx); noted > 0 {
-		if has, err := l.exists(ctx, l.epochName(noted)); err != nil {
+		if has, err := commit.Exists(ctx, l.bucket, l.epochName(noted)); err != nil {
 			return 0, err
 		} else if has {
 			low = noted
 		}
 	}
-	step := uint64(1)
-	high := low + step
-	for {
-		has, err := l.exists(ctx, l.epochName(high))
-		if err != nil {
-			return 0, err
-		}
-		if !has {
-			break
-		}
-		low, step = high, 2*step
-		high = low + step
-	}
-	for high-low > 1 {
-		middle := low + (high-low)/2
-		has, err := l.exists(ctx, l.epochName(middle))
-		if err != nil {
-			return 0, err
-		}
-		if has {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
+	return commit.Last(low, 1, func(n uint64) (bool, error) { return commit.Exists(ctx, l.bucket, l.epochName(n)) })
 }
 
 // noted is the head that the note tells; what it says is a hint and may be wrong.
@@ -167,17 +142,6 @@ func (l *ledger) note(ctx context.Context, n uint64) {
 	if n%headEvery == 0 {
 		_, _ = l.bucket.Put(ctx, l.headName(), fmt.Appendf(nil, "{\"n\":%d}\n", n), blob.PutOptions{})
 	}
-}
-
-func (l *ledger) exists(ctx context.Context, name string) (bool, error) {
-	_, err := l.bucket.Head(ctx, name)
-	if errors.Is(err, blob.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for %s: %w", name, err)
-	}
-	return true, nil
 }
 
 // epoch reads epoch n, which must be there.

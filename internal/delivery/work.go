@@ -221,7 +221,7 @@ func (w *work) wanted(ctx context.Context) error {
 	if fresh {
 		return nil
 	}
-	has, err := w.exists(ctx, w.doneName(w.epoch.N))
+	has, err := commit.Exists(ctx, w.bucket, w.doneName(w.epoch.N))
 	if err == nil && has {
 		err = errFinished
 	}
