@@ -142,13 +142,9 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 		}
 	}
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		res, err := resultOf[taskResult](ctx, c, i)
 		if err != nil {
 			return nil, err
-		}
-		var res taskResult
-		if err := json.Unmarshal(r.Body, &res); err != nil {
-			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		for n := range res.Staged.Files {
 			f := &res.Staged.Files[n]
@@ -161,7 +157,7 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 		if !j.set.firstStage() && j.set.Stage != stageChanges {
 			continue
 		}
-		sum.overlay(j.set.Stage, &res)
+		sum.overlay(j.set.Stage, res)
 		print, err := item.ParseFingerprint(res.Fingerprint)
 		if err != nil {
 			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
@@ -176,7 +172,7 @@ func (j *copyJob) collect(ctx context.Context, c *plan.Committing) (*carried, er
 			}
 			observed = true
 		}
-		sum.first(c.Plan.ID, i, &res)
+		sum.first(c.Plan.ID, i, res)
 	}
 	if j.set.firstStage() {
 		sum.Items, sum.Fingerprint = int64(total.Count), total.String()

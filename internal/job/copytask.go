@@ -448,9 +448,9 @@ func (l *lossy) Losses() map[string]int64 {
 
 // Check holds a result against what is staged: the objects are there with their sizes.
 func (j *copyJob) Check(ctx context.Context, r plan.Result) error {
-	var res taskResult
-	if err := json.Unmarshal(r.Body, &res); err != nil {
-		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	res, err := bodyOf[taskResult](r)
+	if err != nil {
+		return err
 	}
 	sizes := map[string]int64{}
 	for _, f := range res.Staged.Files {

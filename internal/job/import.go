@@ -521,9 +521,9 @@ func (j *importJob) Task(ctx context.Context, a *plan.Attempt) (json.RawMessage,
 
 // Check looks that the staged objects are there.
 func (j *importJob) Check(ctx context.Context, r plan.Result) error {
-	var res importResult
-	if err := json.Unmarshal(r.Body, &res); err != nil {
-		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	res, err := bodyOf[importResult](r)
+	if err != nil {
+		return err
 	}
 	names := append(slices.Concat(res.Runs, res.Hashes), res.Staged.Index)
 	for _, f := range []*sink.File{res.Dead, res.Refused, res.Dropped} {

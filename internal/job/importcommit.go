@@ -77,13 +77,9 @@ func (j *importJob) collect(ctx context.Context, c *plan.Committing) (*importCar
 		}
 	}
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		res, err := resultOf[importResult](ctx, c, i)
 		if err != nil {
 			return nil, err
-		}
-		var res importResult
-		if err := json.Unmarshal(r.Body, &res); err != nil {
-			return nil, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		sum.Counts.add(res.Counts)
 		if res.Print != "" {

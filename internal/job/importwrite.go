@@ -370,15 +370,7 @@ func (w *writer) conditional(ctx context.Context, row int, it item.Item) error {
 		req.Names["#v"] = j.set.Version
 		req.Values = map[string]item.Value{":v": it.Value(at)}
 	}
-	err := w.lane.Do(ctx, item.WriteUnits(item.Size(it)), func(ctx context.Context) (float64, error) {
-		w.counts.Requests++
-		reply, err := j.table.client.Write(ctx, req)
-		if reply == nil {
-			return 0, err
-		}
-		w.counts.Units += reply.Units
-		return reply.Units, err
-	})
+	err := w.request(ctx, item.WriteUnits(item.Size(it)), req)
 	var refused *dynamo.ConditionError
 	switch {
 	case err == nil:
@@ -396,6 +388,19 @@ func (w *writer) conditional(ctx context.Context, row int, it item.Item) error {
 	return nil
 }
 
+// request makes one write below the budget and counts it.
+func (w *writer) request(ctx context.Context, units float64, req *dynamo.WriteRequest) error {
+	return w.lane.Do(ctx, units, func(ctx context.Context) (float64, error) {
+		w.counts.Requests++
+		reply, err := w.t.job.table.client.Write(ctx, req)
+		if reply == nil {
+			return 0, err
+		}
+		w.counts.Units += reply.Units
+		return reply.Units, err
+	})
+}
+
 // deleteOlder deletes an item unless the table's own is newer than the version that was deleted.
 func (w *writer) deleteOlder(ctx context.Context, row int, key, gone item.Item) error {
 	if err := w.t.a.Look(ctx); err != nil {
@@ -405,15 +410,7 @@ func (w *writer) deleteOlder(ctx context.Context, row int, key, gone item.Item) 
 	at, _ := gone.Get(j.set.Version)
 	req := &dynamo.WriteRequest{Table: j.at.Host, Item: key, Delete: true, Condition: "attribute_not_exists(#v) OR #v <= :v",
 		Names: map[string]string{"#v": j.set.Version}, Values: map[string]item.Value{":v": gone.Value(at)}}
-	err := w.lane.Do(ctx, 1, func(ctx context.Context) (float64, error) {
-		w.counts.Requests++
-		reply, err := j.table.client.Write(ctx, req)
-		if reply == nil {
-			return 0, err
-		}
-		w.counts.Units += reply.Units
-		return reply.Units, err
-	})
+	err := w.request(ctx, 1, req)
 	switch {
 	case err == nil:
 		w.counts.Deleted++

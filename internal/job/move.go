@@ -271,13 +271,9 @@ func (j *moveJob) removed(ctx context.Context, c *plan.Committing) (plan.Outcome
 		ReadUnits: e.Units, Rejects: e.Rejects, DeadLetters: e.DeadLetters}
 	var files []sink.File
 	for i := range c.Plan.Tasks {
-		result, err := c.Results.Result(ctx, i)
+		res, err := resultOf[revertResult](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var res revertResult
-		if err := json.Unmarshal(result.Body, &res); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		r.Deleted, r.Gone, r.Changed = r.Deleted+res.Deleted, r.Gone+res.Unchanged, r.Changed+res.Conflicts
 		r.ReadUnits, r.WriteUnits = r.ReadUnits+res.ReadUnits, r.WriteUnits+res.Units

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"dynaferry/internal/fault"
 	"dynaferry/internal/plan"
 	"dynaferry/internal/source"
 )
@@ -37,15 +36,11 @@ func (r *NativeReport) Err() error {
 func (j *nativeJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome, error) {
 	r := &NativeReport{Type: "native-export", Table: j.table.Address, Destination: j.at.String(), Format: j.set.Form, Exports: []NativeExported{}}
 	for i := range c.Plan.Tasks {
-		res, err := c.Results.Result(ctx, i)
+		e, err := resultOf[NativeExported](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
 		}
-		var e NativeExported
-		if err := json.Unmarshal(res.Body, &e); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
-		}
-		r.Exports = append(r.Exports, e)
+		r.Exports = append(r.Exports, *e)
 		r.Items += e.Items
 		r.Bytes += e.BilledBytes
 	}

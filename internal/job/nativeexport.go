@@ -290,9 +290,9 @@ func (j *nativeJob) arrived(ctx context.Context, e *dynamo.Export) (files int, e
 
 // Check holds the manifest of a finished export against the store once more, before the commit.
 func (j *nativeJob) Check(ctx context.Context, r plan.Result) error {
-	var e NativeExported
-	if err := json.Unmarshal(r.Body, &e); err != nil {
-		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	e, err := bodyOf[NativeExported](r)
+	if err != nil {
+		return err
 	}
 	if e.Failure != nil {
 		return nil

@@ -425,9 +425,9 @@ func (t *gatheringKeys) changes(ctx context.Context, a *plan.Attempt, src source
 
 // Check looks that staged objects are there.
 func (j *reconcileJob) Check(ctx context.Context, r plan.Result) error {
-	var res reconciled
-	if err := json.Unmarshal(r.Body, &res); err != nil {
-		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	res, err := bodyOf[reconciled](r)
+	if err != nil {
+		return err
 	}
 	return stillStaged(ctx, j.st, r, res.Staged.Index)
 }
@@ -443,13 +443,9 @@ func (j *reconcileJob) Commit(ctx context.Context, c *plan.Committing) (plan.Out
 	var end time.Time
 	var files []sink.File
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		res, err := resultOf[reconciled](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var res reconciled
-		if err := json.Unmarshal(r.Body, &res); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		set.Counts.add(res.Counts)
 		if res.Staged.Index != "" {

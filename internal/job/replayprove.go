@@ -218,13 +218,9 @@ func (j *replayJob) proven(ctx context.Context, c *plan.Committing) (plan.Outcom
 	var want, found item.Fingerprint
 	var files []sink.File
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		p, err := resultOf[proved](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var p proved
-		if err := json.Unmarshal(r.Body, &p); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		for _, of := range []struct {
 			text string

@@ -162,13 +162,9 @@ func (j *restoreJob) proven(ctx context.Context, c *plan.Committing) (plan.Outco
 	report := j.report(&j.set)
 	var total item.Fingerprint
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		p, err := resultOf[proof](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var p proof
-		if err := json.Unmarshal(r.Body, &p); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		print, err := item.ParseFingerprint(p.Fingerprint)
 		if err != nil {

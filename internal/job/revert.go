@@ -295,13 +295,9 @@ func (j *replayJob) reverted(ctx context.Context, c *plan.Committing) (plan.Outc
 	report.Mode = stageRevert
 	var files []sink.File
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		res, err := resultOf[revertResult](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var res revertResult
-		if err := json.Unmarshal(r.Body, &res); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result of task %d: %w", i, err)
 		}
 		report.Keys, report.Written, report.Deleted = report.Keys+res.Keys, report.Written+res.Restored, report.Deleted+res.Deleted
 		report.Unchanged, report.Conflicts = report.Unchanged+res.Unchanged, report.Conflicts+res.Conflicts

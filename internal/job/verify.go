@@ -326,9 +326,9 @@ func (j *verifyJob) keeper(ctx context.Context, a *plan.Attempt, res *verifyResu
 
 // Check looks that the staged objects are there.
 func (j *verifyJob) Check(ctx context.Context, r plan.Result) error {
-	var res verifyResult
-	if err := json.Unmarshal(r.Body, &res); err != nil {
-		return fault.New(fault.Corrupt, "result of task %d: %w", r.Index, err)
+	res, err := bodyOf[verifyResult](r)
+	if err != nil {
+		return err
 	}
 	names := append(res.Hashes, res.Buckets, res.Staged.Index)
 	if res.Aside != nil {
