@@ -186,6 +186,7 @@ func (a *app) reconcile(cmd *cobra.Command, env *job.Env, f *archiveFlags, given
 	}
 	set := f.evidence
 	set.Log, set.Archive, set.Table, set.AcceptCompacted = given[0], given[1], f.wish.Table, f.wish.AcceptCompacted
+	set.ReplicaLogs = f.wish.ReplicaLogs
 	r, err := job.NewReconcile(cmd.Context(), env, source.Spec{Address: f.base}, set)
 	if err != nil {
 		return err

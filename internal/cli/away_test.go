@@ -21,8 +21,11 @@ type away struct {
 }
 
 // newAway is a world whose clock begins at ours.
-func newAway(t *testing.T, o local.Options) *away {
-	a := &away{nativeWorld: newNativeWorld(t, o), began: time.Now()}
+func newAway(t *testing.T, o local.Options) *away { return newAwayAt(t, o, 0) }
+
+// newAwayAt is one that is there for longer: its tables were made so long ago.
+func newAwayAt(t *testing.T, o local.Options, ago time.Duration) *away {
+	a := &away{nativeWorld: newNativeWorldAt(t, o, -ago), began: time.Now()}
 	a.service = victim{t: t, url: os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), client: http.DefaultClient}
 	return a
 }

@@ -20,7 +20,7 @@ import (
 	"dynaferry/internal/item"
 )
 
-// changesInto is "changes LOG FILE [VIEW [TABLE]]": the lines of FILE become a change log in the folder LOG, as capture would have kept
+// changesInto is "changes LOG FILE [VIEW [TABLE [REGION]]]": the lines of FILE become a change log in the folder LOG, as capture would have kept
 // them. A line is what happened, in short:
 //
 //	TIME put|ttl|delete KEYS NEW OLD     - for an image that is not there
@@ -34,7 +34,7 @@ import (
 // TIME is a clock time of the first of March 2026, or a whole one in RFC 3339. With a log that is there they are added to it.
 func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: changes LOG FILE [VIEW [TABLE]]")
+		ts.Fatalf("usage: changes LOG FILE [VIEW [TABLE [REGION]]]")
 	}
 	view := feed.BothImages
 	if len(args) > 2 {
@@ -43,6 +43,10 @@ func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	table := "Orders"
 	if len(args) > 3 {
 		table = args[3]
+	}
+	region := "us-east-1"
+	if len(args) > 4 {
+		region = args[4]
 	}
 	bucket, err := folder.Open(ts.MkAbs(args[0]), folder.Options{})
 	ts.Check(err)
@@ -53,7 +57,7 @@ func changesInto(ts *testscript.TestScript, neg bool, args []string) {
 	if slices.Contains(lines, "release") {
 		first = 1
 	}
-	log, err := changelog.Create(ctx, bucket, "", changelog.Info{Stream: "arn:aws:dynamodb:us-east-1:000000000000:table/" + table + "/stream/1", Table: table, Keys: keys, View: view,
+	log, err := changelog.Create(ctx, bucket, "", changelog.Info{Stream: "arn:aws:dynamodb:" + region + ":000000000000:table/" + table + "/stream/1", Table: table, Keys: keys, View: view,
 		Groups: 1 + first, Created: clock(ts, "00:00:00")})
 	ts.Check(err)
 	w.log, w.keys = log, keys

@@ -75,7 +75,7 @@ func scripts(t *testing.T, p testscript.Params) testscript.Params {
 		return nil
 	}
 	p.ContinueOnError = true
-	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop, "call": call, "member": member, "changes": changesInto,
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "plan": planInto, "same": sameLines, "drop": drop, "call": call, "member": member, "changes": changesInto, "replicas": replicas,
 		// "upload FILE NAME": the file becomes an object of the bucket lake, as another program would put it.
 		"upload": func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) != 2 {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -101,28 +102,35 @@ func allRegions(ctx context.Context, env *Env, wish ArchiveWish) error {
 		return fmt.Errorf("describe %s: %w", at, err)
 	}
 	regions := t.Definition.ReplicaRegions()
+	own := source.RegionOf(t.ARN)
 	followed := map[string]bool{}
-	for _, address := range wish.ReplicaLogs {
-		src, err := source.Open(ctx, env.World, source.Spec{Address: address, Log: &source.LogSpec{Found: true, Whole: true}})
-		if err != nil {
-			return fmt.Errorf("--replica-log: %w", err)
+	for i, address := range append([]string{wish.Log}, wish.ReplicaLogs...) {
+		src, err := source.Open(ctx, env.World, source.Spec{Address: address, Log: &source.LogSpec{Found: true}})
+		if err != nil && i > 0 {
+			err = fmt.Errorf("--replica-log: %w", err)
 		}
-		if of := src.Info().Log; of.Table != at.Host {
+		if err != nil {
+			return err
+		}
+		of := src.Info().Log
+		if i > 0 && of.Table != at.Host {
 			return fault.New(fault.User, "--replica-log %s is of the table %s", address, of.Table)
 		}
-		followed[src.Info().Log.Region] = true
+		followed[cmp.Or(of.Region, own)] = true
 	}
-	own := source.RegionOf(t.ARN)
 	var without []string
 	for _, region := range regions {
-		if region != own && !followed[region] {
+		if !followed[region] {
 			without = append(without, region)
 		}
+	}
+	if len(regions) > 0 && !slices.Contains(regions, own) && !followed[own] {
+		without = append(without, own)
 	}
 	if len(without) == 0 {
 		return nil
 	}
-	return fault.Hint(fault.New(fault.User, "%s is a global table: what TTL deletes in %s is an ordinary deletion here, so that this log alone does not tell all that expired", at,
+	return fault.Hint(fault.New(fault.User, "%s is a global table: what TTL deletes in %s is an ordinary deletion elsewhere, so that the logs that are named do not tell all that expired", at,
 		strings.Join(without, ", ")), "follow the table in each of its Regions, archive each log into the same place, and name the others: --replica-log LOG")
 }
 

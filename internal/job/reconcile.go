@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
+	"dynaferry/internal/blob"
+	"dynaferry/internal/dataset"
 	"dynaferry/internal/dynamo"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/item"
@@ -31,8 +34,11 @@ type Reconcile struct {
 	Keys            item.KeySchema `json:"keys"`
 	Buckets         int            `json:"buckets"`
 
-	Stage   string          `json:"stage,omitempty"`
-	Sides   [2]*source.Spec `json:"sides,omitzero"` // of the log and the archive, in round two
+	Stage string `json:"stage,omitempty"`
+	// ReplicaLogs are those of the table's other Regions, each of which tells its own deletions by TTL alone.
+	ReplicaLogs []string `json:"replicaLogs,omitempty"`
+	// Sides are the log, the archive and the other logs, in round two.
+	Sides   []*source.Spec  `json:"sides,omitempty"`
 	Indexes []string        `json:"indexes,omitempty"`
 	Counts  reconcileCounts `json:"counts,omitzero"`
 	Tuning  `json:"-"`
@@ -97,7 +103,7 @@ type reconcileJob struct {
 	st    plan.State
 	table *importJob // of which describe and at are used
 	base  opened
-	sides [2]opened
+	sides []opened // as Reconcile.Sides
 	reads governed
 	scans governed
 }
@@ -129,9 +135,12 @@ func NewReconcile(ctx context.Context, env *Env, base source.Spec, set Reconcile
 	if err := j.ttl(ctx, src); err != nil {
 		return nil, err
 	}
+	if err := allRegions(ctx, env, ArchiveWish{Log: j.set.Log, Table: j.set.Table, ReplicaLogs: j.set.ReplicaLogs}); err != nil {
+		return nil, err
+	}
 	j.set.Keys, j.set.Buckets = j.table.table.desc.Keys, bucketsFor(max(src.Info().Items, 0))
 	for _, look := range []source.Spec{{Address: j.set.Log, Log: &source.LogSpec{Found: true, Whole: true}}, {Address: j.set.Archive}} { // early, before hours of reading
-		if _, err := source.Open(ctx, env.World, look); err != nil {
+		if _, err := j.openSide(ctx, look); err != nil {
 			return nil, err
 		}
 	}
@@ -162,7 +171,11 @@ func stampText(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // open resolves addresses and describes the table.
 func (j *reconcileJob) open(ctx context.Context) error {
-	for _, address := range []*string{&j.set.Log, &j.set.Archive, &j.set.Table} {
+	addresses := []*string{&j.set.Log, &j.set.Archive, &j.set.Table}
+	for i := range j.set.ReplicaLogs {
+		addresses = append(addresses, &j.set.ReplicaLogs[i])
+	}
+	for _, address := range addresses {
 		at, err := world.Parse(*address)
 		if err != nil {
 			return err
@@ -201,6 +214,7 @@ func newReconcile(env *Env, st plan.State, p *plan.Plan) (plan.Job, error) {
 	if j.set.Tuning, err = parsePlan(p, &j.spec, &j.set); err != nil {
 		return nil, err
 	}
+	j.sides = make([]opened, len(j.set.Sides))
 	return j, j.open(context.Background())
 }
 
@@ -368,6 +382,38 @@ func (t *gatheringKeys) absent(ctx context.Context, b *item.Batch, rows []int) e
 	return nil
 }
 
+// sideArchive is the archive's place among Reconcile.Sides.
+const sideArchive = 1
+
+// evidenceOf are the sides, with a window of each log.
+func (j *reconcileJob) evidenceOf(window *source.LogSpec) []source.Spec {
+	sides := []source.Spec{{Address: j.set.Log, Log: window}, sideArchive: {Address: j.set.Archive}}
+	for _, address := range j.set.ReplicaLogs {
+		sides = append(sides, source.Spec{Address: address, Log: window})
+	}
+	return sides
+}
+
+// openSide opens one; nil of an archive that was written to and has nothing yet.
+func (j *reconcileJob) openSide(ctx context.Context, spec source.Spec) (source.Source, error) {
+	src, err := source.Open(ctx, j.env.World, spec)
+	if spec.Log != nil || fault.KindOf(err) != fault.NotFound {
+		return src, err
+	}
+	at, parseErr := world.Parse(spec.Address)
+	if parseErr != nil {
+		return nil, parseErr
+	}
+	loc, peekErr := j.env.World.Peek(ctx, at, blob.Settings{})
+	if peekErr != nil {
+		return nil, err
+	}
+	for _, listErr := range loc.Bucket.List(ctx, path.Join(loc.Prefix, dataset.Hidden, "plans")+"/", "") {
+		return nil, listErr
+	}
+	return nil, err
+}
+
 // evidenceTask is units of the log, or of the archive.
 type evidenceTask struct {
 	Side  int           `json:"side"`
@@ -385,7 +431,7 @@ func (t *gatheringKeys) evidence(ctx context.Context, a *plan.Attempt) error {
 		return err
 	}
 	for _, u := range task.Units {
-		if task.Side == 1 {
+		if task.Side == sideArchive {
 			err = readUnit(ctx, src, u, source.ReadOptions{}, func(b *item.Batch) error {
 				a.Meter.Note("archived rows", float64(b.Len()))
 				t.res.Counts.Archived += int64(b.Len())
@@ -489,10 +535,15 @@ func (j *reconcileJob) evidenceRound(ctx context.Context, c *plan.Committing, se
 	}
 	window.FromText, window.ToText = window.From.Format(time.RFC3339Nano), window.To.Format(time.RFC3339Nano)
 	var tasks []json.RawMessage
-	for side, spec := range []source.Spec{{Address: set.Log, Log: &window}, {Address: set.Archive}} {
-		src, err := source.Open(ctx, j.env.World, spec)
+	set.Sides = nil
+	for side, spec := range j.evidenceOf(&window) {
+		src, err := j.openSide(ctx, spec)
 		if err != nil {
 			return plan.Outcome{}, err
+		}
+		if src == nil {
+			set.Sides = append(set.Sides, nil)
+			continue
 		}
 		for _, warning := range src.Info().Warnings {
 			j.env.say("warning: %s", warning)
@@ -505,7 +556,7 @@ func (j *reconcileJob) evidenceRound(ctx context.Context, c *plan.Committing, se
 			tasks = append(tasks, marshal(evidenceTask{side, some}))
 		}
 		opened := src.Spec()
-		set.Sides[side] = &opened
+		set.Sides = append(set.Sides, &opened)
 	}
 	set.Stage = stageEvidence
 	return plan.Outcome{Next: furtherRound(j.env, c, set, set.Tuning, func(context.Context) ([]json.RawMessage, error) { return tasks, nil })}, nil
