@@ -29,7 +29,7 @@ func (b *S3) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info
 		last := b.prefix + after
 		for {
 			var out *s3.ListObjectsV2Output
-			_, err := b.do(ctx, try{}, func(ctx context.Context) (err error) {
+			_, err := b.do(ctx, try{key: b.prefix + prefix}, func(ctx context.Context) (err error) {
 				out, err = b.client.ListObjectsV2(ctx, in)
 				return err
 			})
@@ -94,7 +94,7 @@ func (b *S3) Unfinished(ctx context.Context, prefix string) iter.Seq2[blob.Unfin
 		in := &s3.ListMultipartUploadsInput{Bucket: &b.bucket, Prefix: str(b.prefix + prefix), EncodingType: types.EncodingTypeUrl}
 		for {
 			var out *s3.ListMultipartUploadsOutput
-			_, err := b.do(ctx, try{}, func(ctx context.Context) (err error) {
+			_, err := b.do(ctx, try{key: b.prefix + prefix}, func(ctx context.Context) (err error) {
 				out, err = b.client.ListMultipartUploads(ctx, in)
 				return err
 			})

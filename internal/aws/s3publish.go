@@ -169,7 +169,7 @@ func (u *upload) copyPart(ctx context.Context, n int, source copied, r blob.Rang
 		in.CopySourceRange = str(fmt.Sprintf("bytes=%d-%d", r.Offset, r.Offset+r.Length-1))
 	}
 	var out *s3.UploadPartCopyOutput
-	_, err := u.b.do(ctx, try{timeout: assembleTime}, func(ctx context.Context) (err error) {
+	_, err := u.b.do(ctx, try{key: u.key, timeout: assembleTime}, func(ctx context.Context) (err error) {
 		out, err = u.b.client.UploadPartCopy(ctx, in)
 		return err
 	})

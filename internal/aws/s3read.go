@@ -46,7 +46,7 @@ func (b *S3) headSum(ctx context.Context, key string) (*s3.HeadObjectOutput, err
 }
 
 func (b *S3) look(ctx context.Context, in *s3.HeadObjectInput) (out *s3.HeadObjectOutput, err error) {
-	_, err = b.do(ctx, try{}, func(ctx context.Context) error {
+	_, err = b.do(ctx, try{key: *in.Key}, func(ctx context.Context) error {
 		out, err = b.client.HeadObject(ctx, in)
 		return err
 	})
@@ -116,7 +116,7 @@ func (r *reader) begin(o blob.ReadOptions) (blob.Info, error) {
 		r.etag = info.ETag
 	}
 	var out *s3.GetObjectOutput
-	_, err := r.b.do(r.ctx, try{}, func(context.Context) (err error) {
+	_, err := r.b.do(r.ctx, try{key: r.key}, func(context.Context) (err error) {
 		out, err = r.request(rangeHeader(o))
 		return err
 	})
@@ -287,13 +287,13 @@ func (r *reader) resume(broke error) error {
 		return r.b.fail("read", r.name, fault.New(fault.Unavailable, "the body broke %d bytes before its end: %w", r.left, broke))
 	}
 	if r.fails > 1 { // the first time nothing is known to be overloaded
-		if err := r.b.sleep(r.ctx, backoff(r.ctx, r.fails-1)); err != nil {
+		if err := r.b.sleep(r.ctx, backoff(r.ctx, r.key, r.fails-1)); err != nil {
 			return err
 		}
 	}
 	rest := blob.ReadOptions{Offset: r.at, Length: r.left}
 	var out *s3.GetObjectOutput
-	_, err := r.b.do(r.ctx, try{}, func(context.Context) (err error) {
+	_, err := r.b.do(r.ctx, try{key: r.key}, func(context.Context) (err error) {
 		out, err = r.request(rangeHeader(rest))
 		return err
 	})

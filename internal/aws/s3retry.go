@@ -41,10 +41,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// backoff is full jitter: a uniform part of a doubling, capped step (attempt from 1).
-func backoff(ctx context.Context, attempt int) time.Duration {
+// backoff is full jitter: a uniform part of a doubling, capped step (attempt from 1). Requests about other keys draw for
+// themselves, see commit.WithSource.
+func backoff(ctx context.Context, key string, attempt int) time.Duration {
 	step := min(backoffBase<<min(attempt-1, 20), backoffTop)
-	return time.Duration(commit.Jitter(ctx, "s3 backoff", int64(step)-1)) + 1
+	return time.Duration(commit.Jitter(ctx, "s3 backoff "+key, int64(step)-1)) + 1
 }
 
 // pacer makes all requests of a bucket wait once S3 asked any of them to slow down, so that waiting ones do not
@@ -77,18 +78,19 @@ func (p *pacer) complain() {
 }
 
 // wait is how long a request should still wait; a random share more spreads the restart.
-func (p *pacer) wait(ctx context.Context) time.Duration {
+func (p *pacer) wait(ctx context.Context, key string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := time.Until(p.until)
 	if left <= 0 {
 		return 0
 	}
-	return left + time.Duration(commit.Jitter(ctx, "s3 pace", int64(p.step)-1))
+	return left + time.Duration(commit.Jitter(ctx, "s3 pace "+key, int64(p.step)-1))
 }
 
 // try says how one call may be repeated.
 type try struct {
+	key     string        // that it is about, or of several the first
 	once    bool          // send it exactly once, except when it was refused unread
 	timeout time.Duration // of one attempt; 0 is requestTime
 }
@@ -104,7 +106,7 @@ func (b *S3) do(ctx context.Context, t try, call func(ctx context.Context) error
 		if err := ctx.Err(); err != nil {
 			return unsure, context.Cause(ctx)
 		}
-		if wait := b.pacer.wait(ctx); wait > 0 {
+		if wait := b.pacer.wait(ctx, t.key); wait > 0 {
 			if err := b.sleep(ctx, wait); err != nil {
 				return unsure, err
 			}
@@ -135,7 +137,7 @@ func (b *S3) do(ctx context.Context, t try, call func(ctx context.Context) error
 		case !fault.Retryable(err):
 			return unsure, err
 		}
-		if err := b.sleep(ctx, backoff(ctx, attempt)); err != nil {
+		if err := b.sleep(ctx, backoff(ctx, t.key, attempt)); err != nil {
 			return unsure, err
 		}
 	}

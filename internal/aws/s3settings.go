@@ -154,7 +154,7 @@ func (b *S3) verifyTags(ctx context.Context, key string) error {
 		return nil
 	}
 	var out *s3.GetObjectTaggingOutput
-	_, err := b.do(ctx, try{}, func(ctx context.Context) (err error) {
+	_, err := b.do(ctx, try{key: key}, func(ctx context.Context) (err error) {
 		out, err = b.client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &b.bucket, Key: &key})
 		return err
 	})

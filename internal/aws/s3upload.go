@@ -52,7 +52,7 @@ func (b *S3) create(ctx context.Context, name string, opts blob.PutOptions, chec
 	}
 	var out *s3.CreateMultipartUploadOutput
 	// A create whose answer was lost leaves an empty upload, which vacuum finds.
-	_, err = b.do(ctx, try{}, func(ctx context.Context) (err error) {
+	_, err = b.do(ctx, try{key: key}, func(ctx context.Context) (err error) {
 		out, err = b.client.CreateMultipartUpload(ctx, in)
 		return err
 	})
@@ -133,7 +133,7 @@ func (u *upload) part(ctx context.Context, n int, body []byte) error {
 		in.ChecksumCRC32C = done.crc32c
 	}
 	var out *s3.UploadPartOutput
-	_, err := u.b.do(ctx, try{timeout: bodyTime(len(body))}, func(ctx context.Context) (err error) {
+	_, err := u.b.do(ctx, try{key: u.key, timeout: bodyTime(len(body))}, func(ctx context.Context) (err error) {
 		in.Body = bytes.NewReader(body)
 		out, err = u.b.client.UploadPart(ctx, in)
 		return err
@@ -230,7 +230,7 @@ func (u *upload) complete(ctx context.Context, kind string, once bool) (blob.Inf
 		}
 	}
 	var out *s3.CompleteMultipartUploadOutput
-	unsure, err := u.b.do(ctx, try{once: once, timeout: assembleTime}, func(ctx context.Context) (err error) {
+	unsure, err := u.b.do(ctx, try{key: u.key, once: once, timeout: assembleTime}, func(ctx context.Context) (err error) {
 		out, err = u.b.client.CompleteMultipartUpload(ctx, in)
 		return err
 	})
@@ -326,7 +326,7 @@ func (u *upload) Abort(ctx context.Context) error {
 }
 
 func (u *upload) abort(ctx context.Context) error {
-	_, err := u.b.do(ctx, try{}, func(ctx context.Context) error {
+	_, err := u.b.do(ctx, try{key: u.key}, func(ctx context.Context) error {
 		_, err := u.b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket: &u.b.bucket, Key: &u.key, UploadId: u.id,
 		})

@@ -51,7 +51,7 @@ func (b *S3) put(ctx context.Context, name, key string, body []byte, opts blob.P
 		in.ChecksumCRC32C = str(crc32cOf(body))
 	}
 	var out *s3.PutObjectOutput
-	_, err := b.do(ctx, try{once: opts.NoRetry, timeout: bodyTime(len(body))}, func(ctx context.Context) (err error) {
+	_, err := b.do(ctx, try{key: key, once: opts.NoRetry, timeout: bodyTime(len(body))}, func(ctx context.Context) (err error) {
 		in.Body = bytes.NewReader(body)
 		out, err = b.client.PutObject(ctx, in)
 		return err
@@ -101,7 +101,7 @@ func (b *S3) deleteSome(ctx context.Context, keys []types.ObjectIdentifier) erro
 	for attempt := 1; ; attempt++ {
 		quiet := true
 		var out *s3.DeleteObjectsOutput
-		_, err := b.do(ctx, try{}, func(ctx context.Context) (err error) {
+		_, err := b.do(ctx, try{key: *keys[0].Key}, func(ctx context.Context) (err error) {
 			out, err = b.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{
 				Bucket: &b.bucket, Delete: &types.Delete{Objects: keys, Quiet: &quiet},
 			})
@@ -131,7 +131,7 @@ func (b *S3) deleteSome(ctx context.Context, keys []types.ObjectIdentifier) erro
 			return failed
 		}
 		keys = again
-		if err := b.sleep(ctx, backoff(ctx, attempt)); err != nil {
+		if err := b.sleep(ctx, backoff(ctx, *keys[0].Key, attempt)); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func carryAndDeliver(ctx context.Context, env *Env) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return carry(ctx, env) })
 	group.Go(func() error {
-		own := env.Part("delivery")
+		ctx, own := env.Part(ctx, "delivery")
 		log, err := changelog.Open(ctx, own, "log")
 		if err != nil {
 			return err

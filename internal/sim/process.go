@@ -22,17 +22,18 @@ type Env struct {
 	Table  dynamo.Client
 	Wire   *Wire // the same, as services on the network
 
-	part func(name string) blob.Bucket // Part, where Bucket is no fake but a client of one
+	p    *Process
+	part func(name string) blob.Bucket // of Part, where Bucket is no fake but a client of one
 }
 
-// Part is the bucket as a part of the process sees it that runs beside others: what it draws does not depend on which of
-// them was first to ask for the same object.
-func (e *Env) Part(name string) blob.Bucket {
+// Part is the bucket as a part of the process sees it that runs beside others, and a context for it: what it draws does not
+// depend on which of them was first to ask for the same object.
+func (e *Env) Part(ctx context.Context, name string) (context.Context, blob.Bucket) {
+	ctx = e.p.source(ctx, name+" ")
 	if e.part != nil {
-		return e.part(name)
+		return ctx, e.part(name)
 	}
-	whole := e.Bucket.(*bucket)
-	return &bucket{s: whole.s, p: whole.p, part: name + " "}
+	return ctx, e.p.bucket(name + " ")
 }
 
 // Actor is the code of a process. It runs until it is done, or its context ends.
@@ -57,9 +58,9 @@ func (w *World) Spawn(name string, run Actor) *Process {
 	p := &Process{Name: name, Done: make(chan struct{}), w: w, calls: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	ctx = commit.WithSource(ctx, func(of string) uint64 { return w.mix(name, "id", of, p.nth("id", of)) })
-	env := &Env{Name: name, Bucket: &bucket{s: w.Store, p: p}, Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}}
-	env.Wire = &Wire{Env: env, p: p}
+	ctx = p.source(ctx, "")
+	env := &Env{Name: name, Bucket: p.bucket(""), Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}, p: p}
+	env.Wire = &Wire{Env: env}
 	go func() {
 		defer close(p.Done)
 		defer cancel()
@@ -67,6 +68,18 @@ func (w *World) Spawn(name string, run Actor) *Process {
 		w.note(name, "end", "", 0, fault.KindOf(p.Err).String())
 	}()
 	return p
+}
+
+// bucket is the store as a part of the process sees it.
+func (p *Process) bucket(part string) *bucket { return &bucket{s: p.w.Store, p: p, part: part} }
+
+// source gives write ids and pauses below ctx their numbers, to each part of the process its own. They depend on the time and
+// not on how many were drawn before: a pause that nobody will wait for is drawn or not as chance has it.
+func (p *Process) source(ctx context.Context, part string) context.Context {
+	return commit.WithSource(ctx, func(of string) uint64 {
+		now := fmt.Sprintf("%s at %d", of, time.Since(p.w.Begun))
+		return p.w.mix(p.Name, part+"id", now, p.nth(part+"id", now))
+	})
 }
 
 // Kill ends a process as SIGKILL does: what it has in flight may still land, all that it does later does nothing.
@@ -99,20 +112,23 @@ func (p *Process) Thaw() {
 	}
 }
 
-// gate waits while the process is frozen.
-func (p *Process) gate() error {
-	p.mu.Lock()
-	thawed := p.thawed
-	p.mu.Unlock()
-	if thawed != nil {
+// gate waits while the process is frozen. Calls that wait go on one after the other, at times of their own: at one
+// instant chance would order them.
+func (p *Process) gate(op, name string) error {
+	for {
+		p.mu.Lock()
+		thawed, killed := p.thawed, p.killed
+		p.mu.Unlock()
+		switch {
+		case killed:
+			return fmt.Errorf("process %s is killed: %w", p.Name, context.Canceled)
+		case thawed == nil:
+			return nil
+		}
+		wakes := p.w.Rand(p.Name, "thaw "+op, name, p.nth("thaw "+op, name)).Int64N(int64(time.Millisecond))
 		<-thawed
+		time.Sleep(time.Duration(wakes))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.killed {
-		return fmt.Errorf("process %s is killed: %w", p.Name, context.Canceled)
-	}
-	return nil
 }
 
 func (p *Process) nth(op, name string) int {
@@ -134,9 +150,10 @@ type call struct {
 // begin sends a call on its way: it returns at the moment at which it reaches the service. A call that its caller gives up
 // before is on its way all the same: land is run when it arrives, if it is not nil.
 func (p *Process) begin(ctx context.Context, op, name string, more time.Duration, land func()) (*call, error) {
-	if err := p.gate(); err != nil {
+	if err := p.gate(op, name); err != nil {
 		return nil, err
 	}
+	time.Sleep(1) // what ends ctx at this very instant has done so then
 	if err := ctx.Err(); err != nil {
 		return nil, err // and takes no number: whether such a call is begun at all may be chance
 	}
@@ -149,7 +166,7 @@ func (p *Process) begin(ctx context.Context, op, name string, more time.Duration
 		if land != nil {
 			time.AfterFunc(there-time.Since(start), land)
 		}
-		_ = p.gate()
+		_ = p.gate(op, name)
 		return nil, c.end("given up", err)
 	}
 	return c, nil
@@ -169,7 +186,7 @@ func (c *call) end(outcome string, err error) error {
 // answer waits until the answer to a call has come back to its process.
 func (c *call) answer(ctx context.Context, outcome string, err error) error {
 	late := sleep(ctx, c.back)
-	if dead := c.p.gate(); dead != nil {
+	if dead := c.p.gate(c.op, c.name); dead != nil {
 		return dead
 	}
 	if late != nil {
@@ -178,15 +195,19 @@ func (c *call) answer(ctx context.Context, outcome string, err error) error {
 	return c.end(outcome, err)
 }
 
-// sleep waits, at most until ctx ends.
+// sleep waits, at most until ctx ends. When both are at one instant the time is up.
 func sleep(ctx context.Context, d time.Duration) error {
+	until := time.Now().Add(d)
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		if time.Now().Before(until) {
+			return ctx.Err()
+		}
+		return nil
 	}
 }
 

@@ -28,15 +28,14 @@ import (
 // bubble's clock, and knows one bucket, of the name Bucket.
 type Wire struct {
 	*Env
-	p    *Process
 	part string // of the process, as of a bucket
 }
 
 // Part is the wire as a part of the process sees it that runs beside others, see Env.Part.
 func (w *Wire) Part(name string) *Wire {
 	own := *w.Env
-	own.Bucket = w.Env.Part(name)
-	return &Wire{Env: &own, p: w.p, part: name + " "}
+	own.Bucket = w.p.bucket(name + " ")
+	return &Wire{Env: &own, part: name + " "}
 }
 
 // Bucket is the name of the bucket that a Wire has.

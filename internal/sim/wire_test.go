@@ -32,7 +32,8 @@ func overWire(run Actor) Actor {
 		if err != nil {
 			return err
 		}
-		own := &Env{Name: env.Name, Bucket: bucket, Feed: streams, Table: env.Table}
+		own := *env
+		own.Bucket, own.Feed = bucket, streams
 		own.part = func(name string) blob.Bucket {
 			b, err := s.Over(env.Wire.Part(name)).S3(Bucket, "", aws.S3Options{})
 			if err != nil {
@@ -40,7 +41,7 @@ func overWire(run Actor) Actor {
 			}
 			return b
 		}
-		return run(ctx, own)
+		return run(ctx, &own)
 	}
 }
 
