@@ -39,6 +39,7 @@ type group struct {
 	reading   int       // pages that are on their way
 	mark      bool      // a mark about a tip is due by itself
 	seen      seen
+	line      []byte // memory for one
 
 	waiting  []feed.Shard    // listed, ours, and not begun: parents are not drained
 	settled  map[string]bool // of one group: parents that hold nothing back, as the last list of all showed

@@ -58,7 +58,7 @@ func TestOrphan(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return capture.Run(ctx, log, &fading{Client: env.Feed, of: first, from: from}, sim.StreamARN, capture.Options{Writer: "one"})
+					return capture.Run(ctx, log, &fading{Client: env.Feed, of: first, from: from}, env.Stream, capture.Options{Writer: "one"})
 				})
 				time.Sleep(2 * time.Minute)
 				close(end)

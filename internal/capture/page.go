@@ -91,7 +91,12 @@ func (g *group) add(s *shard, b *buffer) (news bool, err error) {
 		if g.build.Full() {
 			g.cut()
 		}
-		if err := g.build.Add(s.ID, changelog.Record{Raw: r.Raw, Position: r.Position, Micros: r.Micros, Key: b.keys[i]}); err != nil {
+		line := r.Raw
+		if g.stream.Kinesis {
+			g.line = changelog.AppendKinesis(g.line[:0], r)
+			line = g.line
+		}
+		if err := g.build.Add(s.ID, changelog.Record{Raw: line, Position: r.Position, Micros: r.Micros, Key: b.keys[i]}); err != nil {
 			return news, fault.At(err, fault.Place{File: g.stream.ARN + " " + s.ID})
 		}
 	}

@@ -1,6 +1,7 @@
 package capture_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func world(t *testing.T, p sim.Plan, run func(t *testing.T, w *sim.World, log *c
 	p.Writes, p.Every, p.Shards = max(p.Writes, 1), max(p.Every, time.Microsecond), max(p.Shards, 1)
 	synctest.Test(t, func(t *testing.T) {
 		w := sim.NewWorld(p, nil)
-		log, err := changelog.Create(t.Context(), w.Store.Bucket(), "log", changelog.Info{Stream: sim.StreamARN, Table: sim.TableName,
+		log, err := changelog.Create(t.Context(), w.Store.Bucket(), "log", changelog.Info{Stream: p.Stream(), Table: sim.TableName,
 			Kinesis: p.Kinesis, Keys: item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}, View: feed.BothImages, Groups: uint32(max(p.Groups, 1))})
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +53,7 @@ func carry(w *sim.World, name string, o capture.Options) (p *sim.Process, stop f
 		if err != nil {
 			return err
 		}
-		return capture.Run(ctx, log, env.Feed, sim.StreamARN, o)
+		return capture.Run(ctx, log, env.Feed, env.Stream, o)
 	})
 	return p, func() error {
 		close(end)
@@ -268,7 +269,8 @@ func events(t *testing.T, e *changelog.Batch) (ids []string) {
 			t.Fatal(err)
 		}
 		for line := range changelog.Lines(text) {
-			ids = append(ids, string(line[len(`{"eventID":"`):][:32]))
+			_, id, _ := bytes.Cut(line, []byte(`"eventID":"`))
+			ids = append(ids, string(id[:32]))
 		}
 	}
 	return ids

@@ -170,7 +170,7 @@ func drop(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // call is "call OPERATION FILE": a request to DynamoDB as another program would send it, with variables in FILE; what it
-// replies is on stdout, and in the file reply.
+// replies is on stdout, and in the file reply. Of another service OPERATION is the whole target.
 func call(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: call OPERATION FILE")
@@ -187,7 +187,10 @@ func request(ts *testscript.TestScript, operation, body string) []byte {
 	r, err := http.NewRequest(http.MethodPost, ts.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), strings.NewReader(body))
 	ts.Check(err)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	r.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
+	if !strings.Contains(operation, ".") {
+		operation = "DynamoDB_20120810." + operation
+	}
+	r.Header.Set("X-Amz-Target", operation)
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+ts.Getenv("AWS_ACCESS_KEY_ID")+"/20250101/"+regionLocal+
 		"/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0")
 	r.Header.Set("X-Amz-Date", "20250101T000000Z")

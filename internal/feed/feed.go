@@ -98,6 +98,7 @@ type Record struct {
 	EventID        []byte
 	Table          []byte // tableName, of Kinesis alone
 	PartitionKey   []byte // of Kinesis alone
+	Arrived        int64  // when Kinesis took it, in µs since 1970; of Kinesis alone
 }
 
 // Page is one reply. Reading another into it resets it; its memory is used again.

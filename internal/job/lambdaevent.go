@@ -2,7 +2,6 @@ package job
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -10,7 +9,9 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"dynaferry/internal/changelog"
 	"dynaferry/internal/fault"
+	"dynaferry/internal/feed"
 	"dynaferry/internal/feed/kpl"
 )
 
@@ -102,30 +103,19 @@ func (b *lambdaBatch) add(r *lambdaRecord, text []byte) error {
 	}
 	k := r.Kinesis
 	b.at = int64(math.Round(k.ApproximateArrivalTimestamp * 1e6))
+	record := feed.Record{Position: feed.Position{Seq: feed.Number(k.SequenceNumber)}, Arrived: b.at, PartitionKey: []byte(k.PartitionKey), Raw: k.Data}
 	packed, ok := kpl.Parse(k.Data)
 	if !ok {
-		return b.kinesisLine(k.SequenceNumber, 0, k.PartitionKey, k.Data)
+		return b.line(changelog.AppendKinesis(nil, &record))
 	}
-	sub := uint64(0)
 	for key, data := range packed.Records() {
-		if err := b.kinesisLine(k.SequenceNumber, sub, string(key), data); err != nil {
+		record.Sub++
+		record.PartitionKey, record.Raw = key, data
+		if err := b.line(changelog.AppendKinesis(nil, &record)); err != nil {
 			return err
 		}
-		sub++
 	}
 	return nil
-}
-
-func (b *lambdaBatch) kinesisLine(number string, sub uint64, key string, data []byte) error {
-	head, err := json.Marshal(map[string]any{"sequenceNumber": number, "subSequenceNumber": sub, "partitionKey": key, "approximateArrivalTimestamp": float64(b.at) / 1e6})
-	if err != nil {
-		return err
-	}
-	member := `"base64":"` + base64.StdEncoding.EncodeToString(data) + `"`
-	if json.Valid(data) {
-		member = `"data":` + string(data)
-	}
-	return b.line(fmt.Appendf(nil, `{"kinesis":%s,%s}`, head, member))
 }
 
 // line appends a record on one line.

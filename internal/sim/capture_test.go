@@ -16,7 +16,7 @@ import (
 func captured() Scenario {
 	return Scenario{Name: "capture", Actor: carry,
 		Begin: func(w *World) error {
-			_, err := changelog.Create(context.Background(), w.Store.Bucket(), "log", changelog.Info{Stream: StreamARN, Table: TableName,
+			_, err := changelog.Create(context.Background(), w.Store.Bucket(), "log", changelog.Info{Stream: w.Plan.Stream(), Table: TableName,
 				Kinesis: w.Plan.Kinesis, Keys: keys, View: feed.BothImages, Groups: uint32(max(1, w.Plan.Groups))})
 			return err
 		},
@@ -29,7 +29,7 @@ func carry(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return capture.Run(ctx, log, env.Feed, StreamARN, capture.Options{Writer: env.Name, ReadBudget: 240,
+	return capture.Run(ctx, log, env.Feed, env.Stream, capture.Options{Writer: env.Name, ReadBudget: 240,
 		Builder: changelog.BuilderOptions{Workers: 1, BlockBytes: 4 << 10, OpenBytes: 16 << 10}, SegmentBytes: 32 << 10})
 }
 
@@ -109,7 +109,7 @@ func (l *logged) entry(batch *changelog.Batch) error {
 			}
 			text := string(line)
 			s.lines[text] = true
-			id := eventID(text)
+			id := eventOf(text)
 			l.ids[id] = true
 			_, rest, _ := strings.Cut(text, `"Keys":{"id":{"S":"`)
 			key, _, _ := strings.Cut(rest, `"`)
@@ -131,8 +131,6 @@ func (l *logged) entry(batch *changelog.Batch) error {
 	}
 	return nil
 }
-
-func eventID(line string) string { return line[len(`{"eventID":"`):][:32] }
 
 // checkLog compares the log with the stream, and with what happened to the table; whole tells that nothing may be missing.
 func checkLog(w *World, whole bool) error {
@@ -172,7 +170,7 @@ func (l *logged) checkShard(w *World, s *shard, whole bool) error {
 	}
 	found := 0
 	for _, r := range s.records {
-		if got.lines[string(r.raw)] {
+		if got.lines[r.line(w.Plan.Kinesis)] {
 			found++
 			continue
 		}

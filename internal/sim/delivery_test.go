@@ -21,7 +21,7 @@ func delivered() Scenario {
 	seen := map[string]string{} // visible files, as they were when they were first looked at
 	return Scenario{Name: "delivery", Actor: carryAndDeliver,
 		Begin: func(w *World) error {
-			_, err := changelog.Create(context.Background(), w.Store.Bucket(), "log", changelog.Info{Stream: StreamARN, Table: TableName,
+			_, err := changelog.Create(context.Background(), w.Store.Bucket(), "log", changelog.Info{Stream: w.Plan.Stream(), Table: TableName,
 				Kinesis: w.Plan.Kinesis, View: feed.BothImages, Groups: 1, Created: w.Begun})
 			return err
 		},

@@ -38,7 +38,7 @@ func TestStream(t *testing.T) {
 		kinesis := seed%2 == 1
 		inside(t, Plan{Seed: seed + 1, Kinesis: kinesis, Writes: 60, Keys: 5, Shards: 3, Splits: 10}, func(ctx context.Context, w *World, env *Env) error {
 			time.Sleep(2 * time.Minute) // until all is listed
-			shards, err := env.Feed.Shards(ctx, StreamARN, "")
+			shards, err := env.Feed.Shards(ctx, env.Stream, "")
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func TestStream(t *testing.T) {
 }
 
 func sameRecords(ctx context.Context, w *World, env *Env, s feed.Shard) error {
-	it, err := env.Feed.Iterator(ctx, StreamARN, s.ID, feed.Position{})
+	it, err := env.Feed.Iterator(ctx, env.Stream, s.ID, feed.Position{})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func sameRecords(ctx context.Context, w *World, env *Env, s feed.Shard) error {
 			if (r.New == item.NoImage) != (r.Event == feed.Remove) || (r.Old == item.NoImage) != (r.Event == feed.Insert) {
 				return fmt.Errorf("%s has the images %d and %d", r.Raw, r.New, r.Old)
 			}
-			last = r.Position
+			last = feed.Position{Seq: feed.Number(strings.Clone(string(r.Seq)))} // which is the page's memory
 			lines = append(lines, string(r.Raw))
 		}
 		if it = p.Next; len(p.Records) == 0 && !s.Closed {
@@ -103,12 +103,12 @@ func sameRecords(ctx context.Context, w *World, env *Env, s feed.Shard) error {
 // TestForgets: iterators expire, records are trimmed, and shards that held none but those are gone.
 func TestForgets(t *testing.T) {
 	inside(t, Plan{Writes: 30, Splits: 20}, func(ctx context.Context, w *World, env *Env) error {
-		shards, err := env.Feed.Shards(ctx, StreamARN, "")
+		shards, err := env.Feed.Shards(ctx, env.Stream, "")
 		if err != nil {
 			return err
 		}
 		oldest := shards[0].ID
-		it, err := env.Feed.Iterator(ctx, StreamARN, oldest, feed.Position{})
+		it, err := env.Feed.Iterator(ctx, env.Stream, oldest, feed.Position{})
 		if err != nil {
 			return err
 		}
@@ -121,11 +121,11 @@ func TestForgets(t *testing.T) {
 			return fmt.Errorf("an iterator of 16 minutes: %w", err)
 		}
 		time.Sleep(24 * time.Hour)
-		if _, err := env.Feed.Iterator(ctx, StreamARN, oldest, feed.Position{}); fault.KindOf(err) != fault.NotFound {
+		if _, err := env.Feed.Iterator(ctx, env.Stream, oldest, feed.Position{}); fault.KindOf(err) != fault.NotFound {
 			return fmt.Errorf("a shard of yesterday: %w", err)
 		}
 		lines := w.Table.Lines()
-		left, err := env.Feed.Shards(ctx, StreamARN, "")
+		left, err := env.Feed.Shards(ctx, env.Stream, "")
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func TestForgets(t *testing.T) {
 			if len(lines[s.ID]) < 2 {
 				continue
 			}
-			if _, err := env.Feed.Iterator(ctx, StreamARN, s.ID, feed.Position{Seq: "1"}); !errors.Is(err, feed.ErrTrimmed) {
+			if _, err := env.Feed.Iterator(ctx, env.Stream, s.ID, feed.Position{Seq: "1"}); !errors.Is(err, feed.ErrTrimmed) {
 				return fmt.Errorf("behind a trimmed record: %w", err)
 			}
 		}

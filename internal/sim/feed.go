@@ -20,6 +20,9 @@ import (
 type client struct {
 	t *Table
 	p *Process
+	// raw: as Kinesis itself answers, which goes on at what is left and says nothing where records are trimmed. What a port makes
+	// of that is a client's.
+	raw bool
 }
 
 // send carries out a call of a service that only reads.
@@ -46,7 +49,7 @@ func (t *Table) send(ctx context.Context, p *Process, op, name string, do func(r
 
 func (c *client) Describe(ctx context.Context, stream string) (*feed.Stream, error) {
 	err := c.t.send(ctx, c.p, "describe-stream", stream, func(*rand.Rand) error {
-		if stream != StreamARN {
+		if stream != c.t.w.Plan.Stream() {
 			return fault.New(fault.NotFound, "no stream %s", stream)
 		}
 		return nil
@@ -54,12 +57,21 @@ func (c *client) Describe(ctx context.Context, stream string) (*feed.Stream, err
 	if err != nil {
 		return nil, err
 	}
-	return &feed.Stream{ARN: StreamARN, Kinesis: c.t.w.Plan.Kinesis, Table: TableName, View: feed.BothImages, Keys: keys, Open: true}, nil
+	d := &feed.Stream{ARN: stream, Kinesis: c.t.w.Plan.Kinesis, View: feed.BothImages, Open: true}
+	if !d.Kinesis { // which knows neither
+		d.Table, d.Keys = TableName, keys
+	}
+	return d, nil
 }
 
 var keys = item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
 
-func (c *client) Shards(ctx context.Context, stream, of string) (list []feed.Shard, err error) {
+func (c *client) Shards(ctx context.Context, stream, of string) ([]feed.Shard, error) {
+	return c.shards(ctx, of, func(s *shard) bool { return of == "" || slices.Contains(s.Parents, of) })
+}
+
+// shards lists those that are wanted.
+func (c *client) shards(ctx context.Context, of string, wanted func(*shard) bool) (list []feed.Shard, err error) {
 	err = c.t.send(ctx, c.p, "shards", of, func(r *rand.Rand) error {
 		now := time.Now()
 		asOf := now
@@ -68,7 +80,7 @@ func (c *client) Shards(ctx context.Context, stream, of string) (list []feed.Sha
 		}
 		for i, s := range c.t.shards {
 			first := i < c.t.w.Plan.Shards // was there before anybody looked
-			if s.listed.After(asOf) && !first || s.gone(now) || of != "" && !slices.Contains(s.Parents, of) {
+			if s.listed.After(asOf) && !first || s.gone(now) || !wanted(s) {
 				continue
 			}
 			shard := s.Shard
@@ -102,7 +114,7 @@ func (t *Table) shard(id string) *shard {
 }
 
 // seek finds the first record behind a position that is kept.
-func (s *shard) seek(after feed.Position) (int, error) {
+func (s *shard) seek(after feed.Position, raw bool) (int, error) {
 	i := 0
 	if !after.IsZero() {
 		for i < len(s.records) && number(s.records[i].seq) <= number(after.Seq) {
@@ -110,7 +122,7 @@ func (s *shard) seek(after feed.Position) (int, error) {
 		}
 	}
 	lost := s.trimmed(time.Now())
-	if i < lost && !after.IsZero() {
+	if i < lost && !after.IsZero() && !raw {
 		return 0, fmt.Errorf("shard %s behind %v: %w", s.ID, after, feed.ErrTrimmed)
 	}
 	return max(i, lost), nil
@@ -128,7 +140,7 @@ func (c *client) Iterator(ctx context.Context, stream, shard string, after feed.
 		if s == nil {
 			return fault.New(fault.NotFound, "no shard %s", shard)
 		}
-		_, err := s.seek(after)
+		_, err := s.seek(after, c.raw)
 		iterator = c.t.iterator(shard, after, 0)
 		return err
 	})
@@ -156,11 +168,12 @@ func (c *client) Read(ctx context.Context, iterator string, limit int, p *feed.P
 		return fault.New(fault.User, "%q is no iterator", iterator)
 	}
 	return c.t.send(ctx, c.p, "read", part[0], func(r *rand.Rand) error {
-		return c.t.read(r, part, limit, p)
+		return c.read(r, part, limit, p)
 	})
 }
 
-func (t *Table) read(r *rand.Rand, iterator []string, limit int, p *feed.Page) error {
+func (c *client) read(r *rand.Rand, iterator []string, limit int, p *feed.Page) error {
+	t := c.t
 	id := iterator[0]
 	made64, err := strconv.ParseInt(iterator[2], 10, 64)
 	empty, err2 := strconv.Atoi(iterator[3])
@@ -179,7 +192,7 @@ func (t *Table) read(r *rand.Rand, iterator []string, limit int, p *feed.Page) e
 	if s == nil {
 		return fault.New(fault.NotFound, "no shard %s", id)
 	}
-	from, err := s.seek(after)
+	from, err := s.seek(after, c.raw)
 	if err != nil {
 		return err
 	}
@@ -235,7 +248,7 @@ func (r *record) page(build *item.Builder, to *item.Batch, kinesis bool) feed.Re
 		EventID: fmt.Appendf(nil, "%032x", r.N)}
 	out.Keys, out.New, out.Old = image(0, true), image(r.New, false), image(r.Old, false)
 	if kinesis {
-		out.Table, out.PartitionKey = []byte(TableName), []byte(r.Key)
+		out.Table, out.PartitionKey, out.Arrived = []byte(TableName), []byte(r.Key), r.arrived()*1e3
 	}
 	return out
 }

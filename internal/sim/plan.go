@@ -70,6 +70,14 @@ func Draw(seed uint64) Plan {
 	return p
 }
 
+// Stream is the ARN of the table's stream.
+func (p *Plan) Stream() string {
+	if p.Kinesis {
+		return kinesisARN
+	}
+	return streamARN
+}
+
 // String is the plan as JSON.
 func (p Plan) String() string {
 	text, err := json.Marshal(p)

@@ -19,6 +19,7 @@ type Env struct {
 	Name   string
 	Bucket blob.Bucket
 	Feed   feed.Client
+	Stream string // what Feed's methods take
 	Table  dynamo.Client
 	Wire   *Wire // the same, as services on the network
 
@@ -59,7 +60,8 @@ func (w *World) Spawn(name string, run Actor) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	ctx = p.source(ctx, "")
-	env := &Env{Name: name, Bucket: p.bucket(""), Feed: &client{w.Table, p}, Table: &tableClient{w.Table, p}, p: p}
+	env := &Env{Name: name, Bucket: p.bucket(""), Feed: &client{t: w.Table, p: p}, Stream: w.Plan.Stream(),
+		Table: &tableClient{w.Table, p}, p: p}
 	env.Wire = &Wire{Env: env}
 	go func() {
 		defer close(p.Done)

@@ -22,13 +22,8 @@ var (
 // scenarios are all that is tried: each makes one afresh, since it remembers a history.
 var scenarios = []func() Scenario{counter, captured, delivered}
 
-// replayed are those that a plan or a line of testdata may name. The wire knows no Kinesis.
-func replayed(p Plan) []func() Scenario {
-	if p.Kinesis {
-		return scenarios
-	}
-	return append(slices.Clone(scenarios), wired)
-}
+// replayed are those that a plan or a line of testdata may name.
+func replayed() []func() Scenario { return append(slices.Clone(scenarios), wired) }
 
 // seedsCI is how many seeds every run of the tests tries. DYNAFERRY_LONG tries a million.
 const seedsCI = 20_000
@@ -63,10 +58,10 @@ func failed(t *testing.T, p Plan, make func() Scenario, err error) {
 // TestSeeds: whatever a seed makes of the world, what must hold holds, and in the end the system comes to rest. Every
 // twentieth history is made twice, and is the same.
 func TestSeeds(t *testing.T) {
-	trySeeds(t, seeds(t), func(seed uint64) func() Scenario { return scenarios[seed/2%uint64(len(scenarios))] }, func(*Plan) {})
+	trySeeds(t, seeds(t), func(seed uint64) func() Scenario { return scenarios[seed/2%uint64(len(scenarios))] })
 }
 
-func trySeeds(t *testing.T, n uint64, of func(seed uint64) func() Scenario, narrow func(*Plan)) {
+func trySeeds(t *testing.T, n uint64, of func(seed uint64) func() Scenario) {
 	percent := debug.SetGCPercent(400) // a history is small and makes much garbage
 	t.Cleanup(func() { debug.SetGCPercent(percent) })
 	for part := range uint64(2) { // one for each processor of the smallest machine
@@ -74,7 +69,6 @@ func trySeeds(t *testing.T, n uint64, of func(seed uint64) func() Scenario, narr
 			t.Parallel()
 			for seed := part; seed < n; seed += 2 {
 				which, p := of(seed), Draw(seed)
-				narrow(&p)
 				out := bubble(t, p, which, nil)
 				if out.Err != nil {
 					failed(t, p, which, out.Err)
@@ -106,7 +100,7 @@ func TestFound(t *testing.T) {
 		if err := json.Unmarshal([]byte(plan), &p); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		for _, which := range replayed(p) {
+		for _, which := range replayed() {
 			if which().Name != name {
 				continue
 			}
@@ -166,7 +160,7 @@ func TestPlan(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		t.Fatal(err)
 	}
-	for _, which := range replayed(p) {
+	for _, which := range replayed() {
 		if name := which().Name; *nameFlag != "" && *nameFlag != name {
 			continue
 		}

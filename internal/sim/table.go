@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ type record struct {
 	at     time.Time // when it was put there
 	seq    feed.Number
 	micros int64
-	raw    []byte
+	raw    []byte // as feed.Record has it
 }
 
 type shard struct {
@@ -58,9 +59,9 @@ type shard struct {
 const (
 	space = 1 << 10
 	// retention is how long a stream keeps records.
-	retention = 24 * time.Hour
-	// StreamARN names the stream.
-	StreamARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders/stream/2026-01-01T00:00:00.000"
+	retention  = 24 * time.Hour
+	streamARN  = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders/stream/2026-01-01T00:00:00.000"
+	kinesisARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders"
 	// TableName names the table.
 	TableName = "Orders"
 )
@@ -191,8 +192,6 @@ func (s *shard) flush() {
 	if n := len(s.records); n > 0 && held.seq.Compare(s.records[n-1].seq) < 0 {
 		last := s.records[n-1]
 		held.seq, last.seq = last.seq, held.seq
-		held.render(true)
-		last.render(true)
 	}
 	held.at = time.Now()
 	s.records = append(s.records, held)
@@ -211,13 +210,13 @@ func (t *Table) record(c *Change) *record {
 
 var eventNames = [...]string{feed.Insert: "INSERT", feed.Modify: "MODIFY", feed.Remove: "REMOVE"}
 
-// render makes the line that the service would send.
+// render makes what DynamoDB would send, or put into Kinesis.
 func (r *record) render(kinesis bool) {
 	b := fmt.Appendf(nil, `{"eventID":"%032x","eventName":%q,`, r.N, eventNames[r.Event])
 	created := r.micros / 1e6
 	if kinesis {
 		created = r.micros
-		b = fmt.Appendf(b, `"kinesis":{"sequenceNumber":%q},`, r.seq)
+		b = fmt.Appendf(b, `"recordFormat":"application/json","tableName":%q,`, TableName)
 	}
 	b = fmt.Appendf(b, `"dynamodb":{"ApproximateCreationDateTime":%d,"Keys":%s`, created, keyJSON(r.Key))
 	if r.New > 0 {
@@ -226,12 +225,31 @@ func (r *record) render(kinesis bool) {
 	if r.Old > 0 {
 		b = fmt.Appendf(b, `,"OldImage":%s`, itemJSON(r.Key, r.Old))
 	}
-	b = fmt.Appendf(b, `,"SequenceNumber":%q}`, r.seq)
+	if kinesis {
+		b = append(b, `,"ApproximateCreationDateTimePrecision":"MICROSECOND"}`...)
+	} else {
+		b = fmt.Appendf(b, `,"SequenceNumber":%q}`, r.seq)
+	}
 	if r.Service {
 		b = append(b, `,"userIdentity":{"type":"Service","principalId":"dynamodb.amazonaws.com"}`...)
 	}
 	r.raw = append(b, '}')
 }
+
+// arrived is when Kinesis took the record, as precisely as it tells: in ms.
+func (r *record) arrived() int64 { return r.at.UnixMilli() }
+
+// line is the record as a log must hold it.
+func (r *record) line(kinesis bool) string {
+	if !kinesis {
+		return string(r.raw)
+	}
+	return fmt.Sprintf(`{"kinesis":{"sequenceNumber":%q,"subSequenceNumber":0,"partitionKey":%q,"approximateArrivalTimestamp":%s},"data":%s}`,
+		r.seq, r.Key, seconds(r.arrived()), r.raw)
+}
+
+// seconds writes ms as the JSON of Kinesis does.
+func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1e3, 'f', -1, 64) }
 
 func keyJSON(key string) string { return fmt.Sprintf(`{"id":{"S":%q}}`, key) }
 
@@ -292,7 +310,7 @@ func (t *Table) Changes() []*Change {
 	return slices.Clone(t.changes)
 }
 
-// Lines are the records of each shard so far, in their order: what a log of the stream must hold.
+// Lines are the records of each shard so far, in their order, as feed.Record.Raw has them.
 func (t *Table) Lines() map[string][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

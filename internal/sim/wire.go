@@ -16,15 +16,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"dynaferry/internal/blob"
 	"dynaferry/internal/fault"
 	"dynaferry/internal/feed"
 )
 
-// Wire answers the requests of AWS clients as S3 and DynamoDB Streams do, from the ports of a process: what goes wrong there
-// goes wrong here in the shape that it has on a wire. A reply that was lost is a broken connection, a damaged body has the
-// checksum of the right one, and a body may end early. It is an http.RoundTripper, so that no socket is in the way of the
+// Wire answers the requests of AWS clients as S3, DynamoDB Streams and Kinesis do, from the ports of a process: what goes wrong
+// there goes wrong here in the shape that it has on a wire. A reply that was lost is a broken connection, a damaged body has the
+// checksum of the right one where the service sends one, and a body may end early. It is an http.RoundTripper, so that no socket is in the way of the
 // bubble's clock, and knows one bucket, of the name Bucket.
 type Wire struct {
 	*Env
@@ -61,14 +62,14 @@ func (w *Wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out := &reply{status: http.StatusOK, header: http.Header{}}
 	var err error
-	target := r.Header.Get("X-Amz-Target")
-	if target != "" {
-		err = w.streams(r.Context(), target[strings.LastIndexByte(target, '.')+1:], body, out)
+	service, operation, table := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if table {
+		err = w.stream(r.Context(), service, operation, body, out)
 	} else {
 		err = w.objects(r, body, out)
 	}
 	if err != nil {
-		if err = out.refuse(err, target != ""); err != nil {
+		if err = out.refuse(err, service); err != nil {
 			return nil, err
 		}
 	}
@@ -93,8 +94,8 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // refuse renders a port's error as the service does; what is no answer at all is the error of a connection.
-func (o *reply) refuse(err error, table bool) error {
-	code := ""
+func (o *reply) refuse(err error, service string) error {
+	code, table := "", service != ""
 	switch text := err.Error(); {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
@@ -106,6 +107,8 @@ func (o *reply) refuse(err error, table bool) error {
 		o.status, code = 400, "ResourceNotFoundException"
 	case fault.KindOf(err) == fault.NotFound:
 		o.status, code = 404, "NoSuchKey"
+	case fault.KindOf(err) == fault.Throttled && service == kinesisTarget:
+		o.status, code = 400, "ProvisionedThroughputExceededException"
 	case fault.KindOf(err) == fault.Throttled:
 		o.status, code = 400, "LimitExceededException"
 	case strings.Contains(text, "409"):
@@ -120,6 +123,10 @@ func (o *reply) refuse(err error, table bool) error {
 		return syscall.ECONNRESET
 	default:
 		o.status, code = 400, "ValidationException"
+	}
+	if service == kinesisTarget {
+		o.body, _ = json.Marshal(map[string]string{"__type": code, "message": err.Error()})
+		return nil
 	}
 	if table {
 		o.body, _ = json.Marshal(map[string]string{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": err.Error()})
@@ -225,39 +232,64 @@ func (w *Wire) list(ctx context.Context, query url.Values, out *reply) error {
 	return nil
 }
 
+// kinesisTarget is the service in the target of a request of Kinesis.
+const kinesisTarget = "Kinesis_20131202"
+
+// stream answers what the services of streams are asked. DynamoDB sends a checksum with every body. Of Kinesis there is none but
+// TLS's, below HTTP: a body that it refuses ends early.
+func (w *Wire) stream(ctx context.Context, service, operation string, body []byte, out *reply) error {
+	answer, checked := w.streams, service != kinesisTarget
+	if !checked {
+		answer = w.kinesis
+	}
+	said, date, err := answer(ctx, operation, body)
+	if err != nil {
+		return err
+	}
+	if out.body, err = json.Marshal(said); err != nil {
+		return err
+	}
+	out.header.Set("Content-Type", "application/x-amz-json-1.0")
+	if !date.IsZero() {
+		out.header.Set("Date", date.UTC().Format(http.TimeFormat))
+	}
+	if checked {
+		out.header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(out.body)), 10))
+	}
+	r := w.p.w.Rand(w.Name, "body", operation, w.p.nth("body", operation))
+	if w.p.w.pick(r, Damaged) == Damaged {
+		if out.cut = !checked || r.IntN(2) == 0; !out.cut {
+			out.body[r.IntN(len(out.body))] ^= 1 << r.IntN(8)
+		}
+	}
+	return nil
+}
+
 // streams answers what DynamoDB Streams is asked.
-func (w *Wire) streams(ctx context.Context, operation string, body []byte, out *reply) error {
+func (w *Wire) streams(ctx context.Context, operation string, body []byte) (said any, date time.Time, err error) {
 	var in struct {
 		StreamArn, ShardId, ShardIterator, SequenceNumber string
 		Limit                                             int
 		ShardFilter                                       struct{ ShardId string }
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return err
+		return nil, date, err
 	}
-	out.header.Set("Content-Type", "application/x-amz-json-1.0")
-	var said any
 	switch operation {
 	case "DescribeStream":
 		d, err := w.describeStream(ctx, in.StreamArn, in.ShardFilter.ShardId, in.Limit == 1)
-		if err != nil {
-			return err
-		}
-		said = map[string]any{"StreamDescription": d}
+		return map[string]any{"StreamDescription": d}, date, err
 	case "GetShardIterator":
 		var after feed.Position
 		if in.SequenceNumber != "" {
 			after.Seq = feed.Number(in.SequenceNumber)
 		}
 		iterator, err := w.Feed.Iterator(ctx, in.StreamArn, in.ShardId, after)
-		if err != nil {
-			return err
-		}
-		said = map[string]string{"ShardIterator": iterator}
+		return map[string]string{"ShardIterator": iterator}, date, err
 	case "GetRecords":
 		var p feed.Page
 		if err := w.Feed.Read(ctx, in.ShardIterator, in.Limit, &p); err != nil {
-			return err
+			return nil, date, err
 		}
 		records := []json.RawMessage{}
 		for i := range p.Records {
@@ -267,23 +299,9 @@ func (w *Wire) streams(ctx context.Context, operation string, body []byte, out *
 		if p.Next != "" {
 			page["NextShardIterator"] = p.Next
 		}
-		said = page
-		out.header.Set("Date", p.Date.UTC().Format(http.TimeFormat))
-	default:
-		return fault.New(fault.Unsupported, "%s", operation)
+		return page, p.Date, nil
 	}
-	var err error
-	if out.body, err = json.Marshal(said); err != nil {
-		return err
-	}
-	out.header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(out.body)), 10))
-	r := w.p.w.Rand(w.Name, "body", operation, w.p.nth("body", operation))
-	if w.p.w.pick(r, Damaged) == Damaged {
-		if out.cut = r.IntN(2) == 0; !out.cut {
-			out.body[r.IntN(len(out.body))] ^= 1 << r.IntN(8)
-		}
-	}
-	return nil
+	return nil, date, fault.New(fault.Unsupported, "%s", operation)
 }
 
 func (w *Wire) describeStream(ctx context.Context, arn, of string, alone bool) (map[string]any, error) {
@@ -297,6 +315,12 @@ func (w *Wire) describeStream(ctx context.Context, arn, of string, alone bool) (
 	if err != nil {
 		return nil, err
 	}
+	d["Shards"] = shardReplies(list)
+	return d, nil
+}
+
+// shardReplies are shards as both services list them.
+func shardReplies(list []feed.Shard) any {
 	shards := []map[string]any{}
 	for _, s := range list {
 		numbers := map[string]string{"StartingSequenceNumber": "1"}
@@ -304,11 +328,10 @@ func (w *Wire) describeStream(ctx context.Context, arn, of string, alone bool) (
 			numbers["EndingSequenceNumber"] = "99999999"
 		}
 		shard := map[string]any{"ShardId": s.ID, "SequenceNumberRange": numbers}
-		if len(s.Parents) > 0 {
-			shard["ParentShardId"] = s.Parents[0]
+		for i, parent := range s.Parents {
+			shard[[...]string{"ParentShardId", "AdjacentParentShardId"}[i]] = parent
 		}
 		shards = append(shards, shard)
 	}
-	d["Shards"] = shards
-	return d, nil
+	return shards
 }

@@ -62,7 +62,7 @@ func (r *recordParser) logLine(p, end int) error {
 		if r.record.Position = (feed.Position{Seq: r.entry.seq, Sub: r.entry.sub}); r.entry.data != nil {
 			r.record.Raw = r.entry.data
 		}
-		r.record.PartitionKey = r.entry.key
+		r.record.PartitionKey, r.record.Arrived = r.entry.key, r.entry.arrived
 	} else if r.has&hasChange == 0 && r.record.Keys != item.NoImage { // of a compacted entry
 		if r.record.Event = feed.Modify; r.has&hasNewImage == 0 {
 			r.record.Event = feed.Remove
@@ -123,6 +123,8 @@ func (r *recordParser) kinesisMember(name []byte) (err error) {
 		}
 	case "partitionKey":
 		r.entry.key, err = c.view()
+	case "approximateArrivalTimestamp":
+		r.entry.arrived, err = r.arrival()
 	default:
 		return c.skip(0)
 	}

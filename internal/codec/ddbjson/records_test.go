@@ -169,11 +169,15 @@ func TestShardRecords(t *testing.T) {
 	if r := p.Records[0]; string(r.PartitionKey) != "k\n" || len(r.Seq) != 56 || r.Sub != 0 {
 		t.Errorf("%+v", r)
 	}
+	if r := p.Records[1]; r.Arrived != 1.7e15 || p.Records[0].Arrived != 0 {
+		t.Errorf("arrived at %d", r.Arrived)
+	}
 	if r := p.Records[2]; len(r.Raw) != 0 || r.Event != 0 || r.Keys != item.NoImage || r.Seq != "8" {
 		t.Errorf("without data: %+v", r)
 	}
 	for _, text := range []string{`{"Records":[{"SequenceNumber":"7"}]}`, `{"Records":[{"Data":""}]}`, `{"MillisBehindLatest":"1"}`,
-		`{"Records":[{"SequenceNumber":"7","Data":"A"}]}`, `{"Records":[{"SequenceNumber":"7","Data":"","Data":""}]}`, `{"ChildShards":7}`} {
+		`{"Records":[{"SequenceNumber":"7","Data":"A"}]}`, `{"Records":[{"SequenceNumber":"7","Data":"","Data":""}]}`, `{"ChildShards":7}`,
+		`{"Records":[{"SequenceNumber":"7","Data":"","ApproximateArrivalTimestamp":"1"}]}`, `{"Records":[{"SequenceNumber":"7","Data":"","ApproximateArrivalTimestamp":1e99}]}`} {
 		p := recordPage(text)
 		if err := ParseShardRecords(p); fault.KindOf(err) != fault.Corrupt || len(p.Records) > 0 {
 			t.Errorf("%s: %d records, %v", text, len(p.Records), err)

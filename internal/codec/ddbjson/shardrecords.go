@@ -3,6 +3,7 @@ package ddbjson
 import (
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"strconv"
 	"time"
 	"unsafe"
@@ -26,6 +27,7 @@ func ParseShardRecords(page *feed.Page) error {
 type shardEntry struct {
 	seq       feed.Number
 	sub       uint64 // in a line of a change log
+	arrived   int64  // µs
 	key, data []byte
 	at        int // of data in src
 	has       uint32
@@ -136,6 +138,8 @@ func (r *recordParser) entryMember(name []byte) (err error) {
 		e.has += entrySequence
 	case "PartitionKey":
 		e.key, err = c.view()
+	case "ApproximateArrivalTimestamp":
+		e.arrived, err = r.arrival()
 	case "Data":
 		c.space()
 		e.at = c.p + 1
@@ -149,6 +153,21 @@ func (r *recordParser) entryMember(name []byte) (err error) {
 		return c.skip(0)
 	}
 	return err
+}
+
+// arrival reads seconds since 1970, of which there may be parts, as µs.
+func (r *recordParser) arrival() (int64, error) {
+	c := &r.checked
+	c.space()
+	start := c.p
+	if err := c.skip(0); err != nil {
+		return 0, err
+	}
+	seconds, err := strconv.ParseFloat(string(c.src[start:c.p]), 64)
+	if err != nil || !(math.Abs(seconds) < 1e12) {
+		return 0, c.place(fault.New(fault.Corrupt, "a time of arrival is no time"), start)
+	}
+	return int64(math.Round(seconds * 1e6)), nil
 }
 
 // within is where part, a piece of data, begins in it.
@@ -185,6 +204,6 @@ func (r *recordParser) payload(from, to int, sub uint64, key []byte) {
 	}
 	r.record.Raw = r.src[from:to:to]
 	r.record.Position = feed.Position{Seq: r.entry.seq, Sub: sub}
-	r.record.PartitionKey = key
+	r.record.PartitionKey, r.record.Arrived = key, r.entry.arrived
 	r.page.Records = append(r.page.Records, r.record)
 }
