@@ -87,7 +87,7 @@ func (g *group) all(listed []feed.Shard, rest *others, asked int64, before []uin
 	if err := g.release(rest, listed); err != nil {
 		return err
 	}
-	g.settleParents(unseen)
+	g.settleParents(unseen, rest)
 	disputed := g.claim(unseen, listed, rest)
 	if err := g.beginWaiting(rest); err != nil {
 		return err
@@ -140,12 +140,15 @@ func (g *group) release(rest *others, listed []feed.Shard) error {
 	return nil
 }
 
-// settleParents notes the parents that need not be waited for: those that a list of all lacks, and those that are finished.
-func (g *group) settleParents(unseen []feed.Shard) {
+// settleParents notes the parents that need not be waited for: those that a list of all lacks although it has their child, and
+// those that are finished. A list that lacks both is only late.
+func (g *group) settleParents(unseen []feed.Shard, rest *others) {
 	clear(g.settled)
 	for i := range unseen {
 		for _, id := range unseen[i].Parents {
-			if !slices.ContainsFunc(unseen, func(s feed.Shard) bool { return s.ID == id }) {
+			if rest != nil {
+				g.settled[id] = !rest.pending[id]
+			} else if !slices.ContainsFunc(unseen, func(s feed.Shard) bool { return s.ID == id }) {
 				g.settled[id] = true
 			}
 		}
@@ -278,7 +281,7 @@ func (g *group) holdsBack(id string, rest *others) bool {
 	}
 	held := !g.settled[id]
 	if g.log.Groups > 1 {
-		held = rest.holdsBack(id)
+		held = rest.holdsBack(id, held)
 	}
 	g.unsure = g.unsure || held
 	return held

@@ -42,7 +42,7 @@ type group struct {
 	line      []byte // memory for one
 
 	waiting  []feed.Shard    // listed, ours, and not begun: parents are not drained
-	settled  map[string]bool // of one group: parents that hold nothing back, as the last list of all showed
+	settled  map[string]bool // parents that no chain has and that hold nothing back, as the last list of all showed
 	unsure   bool            // about a parent that only a list of all shows to be there or not
 	listedAt time.Time
 	// complete is up to when nothing was missing of shards that are not known yet: the last list of all in this life,

@@ -237,8 +237,9 @@ func (o *others) expect(unseen, listed []feed.Shard) {
 	}
 }
 
-// holdsBack tells whether a parent that is not of this group is still to be drained.
-func (o *others) holdsBack(id string) bool {
+// holdsBack tells whether a parent that is not of this group is still to be drained; unknown is what holds for one that no
+// chain has.
+func (o *others) holdsBack(id string, unknown bool) bool {
 	if o == nil {
 		return true // not looked yet: the next list of all does
 	}
@@ -247,5 +248,5 @@ func (o *others) holdsBack(id string) bool {
 			return !shard.Closed
 		}
 	}
-	return o.pending[id]
+	return unknown
 }
