@@ -90,7 +90,7 @@ func (f *Follow) beginning(ctx context.Context, shards []feed.Shard) (*delivery.
 			return b, nil
 		case text == fromNow:
 			now, err := f.serviceNow(ctx, shards)
-			b.Time = now.UnixMicro()
+			b.Time = now.UnixMicro() - changelog.SettleMicros // a change of after now may be stamped so: better one too many
 			return b, err
 		case isMoment(from):
 			at, err := parseMoment(text, time.Now())
