@@ -78,7 +78,7 @@ func (e *FencedError) Unwrap() error { return e.err }
 //     either outcome; opening it again finds out.
 //   - kind Conflict: the draft does not go on where the chain stands, and was not sent.
 //   - kind Corrupt: what stands under the entry's name is none. The chain is dead.
-//   - all others: nothing was sent; the same draft may be appended again.
+//   - all others: the draft is not in the log and will not be; it may be appended again.
 func (c *Chain) Append(ctx context.Context, d *Draft) (*Entry, error) {
 	if c.dead != nil {
 		return nil, fmt.Errorf("append to a chain that must be opened again: %w", c.dead)
@@ -141,8 +141,10 @@ func (c *Chain) fenced(ctx context.Context, e *Entry, standing commit.Standing) 
 				"another process captures this group now; stop one of them")}
 		}
 	}
-	c.dead = c.log.damaged(err, name)
-	return fmt.Errorf("entry %d of group %d was lost to another: %w", e.N, e.Group, c.dead)
+	if err = c.log.damaged(err, name); !fault.Retryable(err) {
+		c.dead = err
+	} // else the next append of this number asks for it again
+	return fmt.Errorf("entry %d of group %d was lost to another: %w", e.N, e.Group, err)
 }
 
 // compose gives a draft its number and, where it is due, the whole state.

@@ -3,8 +3,10 @@ package changelog
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -427,5 +429,49 @@ func TestInfo(t *testing.T) {
 		if _, err := Open(ctx, m, ""); fault.KindOf(err) != kind || fault.PlaceOf(err).File != "mem://log/log" {
 			t.Errorf("%s: %v", body, err)
 		}
+	}
+}
+
+// blurred is a bucket where the first reads of an object go wrong: one bit differs, then the store is too busy.
+type blurred struct {
+	*memory
+	name  string
+	reads int
+}
+
+func (b *blurred) Get(ctx context.Context, name string, o blob.ReadOptions) (io.ReadCloser, blob.Info, error) {
+	r, info, err := b.memory.Get(ctx, name, o)
+	if err != nil || name != b.name {
+		return r, info, err
+	}
+	switch b.reads++; b.reads {
+	case 1:
+		data, _ := io.ReadAll(r)
+		data[0] ^= 1
+		return io.NopCloser(bytes.NewReader(data)), info, nil
+	case 2:
+		return nil, info, fault.New(fault.Unavailable, "503 Slow Down")
+	}
+	return r, info, nil
+}
+
+// TestFencedUnread: who cannot read what stands in his way asks again, and learns it.
+func TestFencedUnread(t *testing.T) {
+	m := newMemory()
+	l := makeLog(t, m, 1)
+	b := newTestBuilder(t, openChain(t, l, "first").State(), BuilderOptions{})
+	must(t, b.Begin(Shard{ID: "a"}))
+	late, err := Open(t.Context(), &blurred{memory: m, name: entryName(l.dir, 0, 1)}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := openChain(t, late, "late")
+	appendDraft(t, openChain(t, l, "first"), b.Cut())
+	if _, err := c.Append(t.Context(), &Draft{Kind: Fence}); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("first it gets %v", err)
+	}
+	var fenced *FencedError
+	if _, err := c.Append(t.Context(), &Draft{Kind: Fence}); !errors.As(err, &fenced) || fenced.Entry.N != 1 {
+		t.Errorf("then it gets %v", err)
 	}
 }
