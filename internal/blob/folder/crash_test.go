@@ -223,6 +223,30 @@ func TestPublishSwept(t *testing.T) {
 	}
 }
 
+// TestDirVanishes: a deletion that removes a directory as empty is in nobody's way who writes into it.
+func TestDirVanishes(t *testing.T) {
+	ctx := t.Context()
+	f := open(t, Options{NoSync: true})
+	for _, name := range []string{"staged", "dir/sub/old"} {
+		if _, err := f.Put(ctx, name, []byte("body"), blob.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.step = func(what string) error {
+		if what != "write: link" {
+			return nil
+		}
+		f.step = nil
+		return f.Delete(ctx, "dir/sub/old")
+	}
+	if _, err := f.Publish(ctx, blob.Staged{Name: "staged", Size: 4}, []byte("!"), "dir/sub/final", blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if data, _, err := blob.ReadAll(ctx, f, "dir/sub/final", 10); err != nil || string(data) != "body!" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
 func inodeOf(t *testing.T, f *Folder, name string) uint64 {
 	t.Helper()
 	stat, err := f.root.Stat(name)

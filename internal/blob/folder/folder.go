@@ -176,22 +176,27 @@ func (f *Folder) makeDirs(dir string) error {
 	return f.syncDir(parent)
 }
 
-// temporary makes a hidden file in dir, which it makes too.
-func (f *Folder) temporary(dir string) (*os.File, string, error) {
+// inDir does what needs a directory. A deletion may remove that as empty at any moment; then it is made again.
+func (f *Folder) inDir(dir string, do func() error) error {
 	for attempt := 0; ; attempt++ {
-		if err := f.makeDirs(dir); err != nil {
-			return nil, "", err
-		}
-		name := path.Join(dir, hiddenTemporary+strings.ToLower(rand.Text()))
-		file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		err := f.makeDirs(dir)
 		if err == nil {
-			return file, name, nil
+			err = do()
 		}
-		// A deletion may have removed the directory as empty in between.
-		if attempt == 10 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			return nil, "", err
+		if err == nil || attempt == 10 || !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
+}
+
+// temporary makes a hidden file in dir, which it makes too.
+func (f *Folder) temporary(dir string) (file *os.File, name string, err error) {
+	err = f.inDir(dir, func() (err error) {
+		name = path.Join(dir, hiddenTemporary+strings.ToLower(rand.Text()))
+		file, err = f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		return err
+	})
+	return file, name, err
 }
 
 // fail adds the place to an error of the system and gives it a kind.

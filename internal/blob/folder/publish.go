@@ -46,9 +46,6 @@ func (f *Folder) publish(ctx context.Context, staged blob.Staged, tail []byte, f
 	if v.info.Size != staged.Size {
 		return blob.Info{}, fault.New(fault.Corrupt, "%s has %d bytes, %d were staged", staged.Name, v.info.Size, staged.Size)
 	}
-	if err := f.makeDirs(path.Dir(final)); err != nil {
-		return blob.Info{}, err
-	}
 	if kept == staged.Size {
 		err = f.grow(file, v, staged.Name, tail, final, opts)
 	} else {
@@ -109,7 +106,7 @@ func (f *Folder) grow(file *os.File, v version, staged string, tail []byte, fina
 	if err := f.append(file, v.info.Size, tail); err != nil {
 		return err
 	}
-	if err := f.link(staged, final); err != nil {
+	if err := f.inDir(path.Dir(final), func() error { return f.link(staged, final) }); err != nil {
 		return err
 	}
 	if err := f.at("publish: linked"); err != nil {
