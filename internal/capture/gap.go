@@ -33,9 +33,6 @@ func (e *GapError) Unwrap() error { return e.err }
 // toldGap reports a gap whose entry is in the log.
 func (g *group) toldGap(e *changelog.Entry) error {
 	g.o.Metrics.Gaps.Add(1)
-	if len(e.Gap.Gone) > 0 {
-		g.listAt = time.Now() // a list lacks what the log had, and could not be used before
-	}
 	gap := &GapError{Group: e.Group, N: e.N, Reason: e.Gap.Reason}
 	if e.Gap.From > 0 {
 		gap.From = time.UnixMicro(e.Gap.From).UTC()

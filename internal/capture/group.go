@@ -395,8 +395,8 @@ func (g *group) appended(e *changelog.Entry) error {
 		g.o.OnEntry(e)
 	}
 	if e.Kind == changelog.Gap {
-		if g.telling && (len(e.Gap.Gone) > 0 || e.Gap.Stream != "") {
-			g.telling, g.listAt = false, time.Now()
+		if len(e.Gap.Gone) > 0 || e.Gap.Stream != "" {
+			g.telling, g.listAt = false, time.Now() // lists lack what the log had, and could not be used before
 		}
 		return g.toldGap(e)
 	}

@@ -316,9 +316,9 @@ func chainOf(ctx context.Context, log *changelog.Log, group uint32) (json.RawMes
 
 // Check looks that the chain still ends where it was found to.
 func (j *replayLogJob) Check(ctx context.Context, r plan.Result) error {
-	var c loggedChain
-	if err := json.Unmarshal(r.Body, &c); err != nil {
-		return fault.New(fault.Corrupt, "result %d: %w", r.Index, err)
+	c, err := bodyOf[loggedChain](r)
+	if err != nil {
+		return err
 	}
 	log, err := changelog.Open(ctx, j.dest.Bucket, j.dest.Prefix)
 	if err == nil && c.Tail > 0 {
@@ -331,13 +331,9 @@ func (j *replayLogJob) Check(ctx context.Context, r plan.Result) error {
 func (j *replayLogJob) Commit(ctx context.Context, c *plan.Committing) (plan.Outcome, error) {
 	report := ReplayLogReport{Type: verbReplayLog, Log: j.at.String(), Of: j.spec.Address}
 	for i := range c.Plan.Tasks {
-		r, err := c.Results.Result(ctx, i)
+		chain, err := resultOf[loggedChain](ctx, c, i)
 		if err != nil {
 			return plan.Outcome{}, err
-		}
-		var chain loggedChain
-		if err := json.Unmarshal(r.Body, &chain); err != nil {
-			return plan.Outcome{}, fault.New(fault.Corrupt, "result %d: %w", i, err)
 		}
 		report.Entries, report.Records, report.Bytes = report.Entries+chain.Tail, report.Records+chain.Records, report.Bytes+chain.Bytes
 		report.Gaps, report.Open = report.Gaps+chain.Gaps, report.Open+chain.Open
